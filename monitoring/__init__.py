@@ -1,0 +1,1 @@
+"""Nodes, observations, alerts and the live dashboard."""

@@ -1,0 +1,1 @@
+"""Scenarios, runs and results; ``simulation.engine`` is pure NumPy and Numba."""

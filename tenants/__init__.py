@@ -1,0 +1,1 @@
+"""Tenants, people, memberships and roles; the fence that keeps tenants apart."""
