@@ -1,0 +1,52 @@
+# The commands of AII. Each makes the environment first if it has to. `make help` lists them.
+#   AII_PORT (8000), AII_HOME (.aii): two checkouts side by side.   PYTHON: another Python.   ARGS: for pytest.
+
+PYTHON ?= python3
+ARGS ?=
+RUN = .venv/bin/python
+# What `check --deploy` looks at, with values made up on the spot: nothing here is a secret of anybody.
+PRODUCTION = DJANGO_SETTINGS_MODULE=aii_site.settings.production AII_BASE_HOST=aii.example \
+	SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	DATABASE_URL=postgresql://aii_app@127.0.0.1:5432/aii \
+	DATABASE_OWNER_URL=postgresql://aii_owner@127.0.0.1:5432/aii \
+	REDIS_URL=redis://127.0.0.1:6379/0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test test-slow check format lock bench
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv from the lock file
+	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+up: setup ## Start everything and print the address; Ctrl-C stops it
+	@exec $(RUN) -m aii_site.up
+
+test: setup ## Run the tests on an embedded PostgreSQL and Redis
+	@exec $(RUN) -m pytest -n 2 $(ARGS)
+
+test-slow: setup ## Run the long tests
+	@exec $(RUN) -m pytest -m slow --timeout 600 $(ARGS)
+
+check: setup ## Lint, types, import contracts, missing migrations, production settings
+	@echo "== ruff check" && $(RUN) -m ruff check .
+	@echo "== ruff format" && $(RUN) -m ruff format --check .
+	@echo "== mypy" && $(RUN) -m mypy .
+	@echo "== import contracts" && .venv/bin/lint-imports
+	@echo "== missing migrations" && $(RUN) manage.py makemigrations --check --dry-run
+	@echo "== production settings" && $(PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
+
+format: setup ## Format the code
+	@$(RUN) -m ruff check --fix --quiet . ; $(RUN) -m ruff format .
+
+lock: setup ## Compile requirements.lock anew from pyproject.toml
+	@.boot/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
+		--python-version 3.11 --quiet -o requirements.lock
+
+bench: setup ## Run every benchmark (results in benchmarks/results/)
+	@set -e; for file in benchmarks/[a-z]*.py; do \
+		area=$$(basename "$$file" .py); echo "== $$area"; $(RUN) -m benchmarks.$$area; done
+
+bench-%: setup ## Run one benchmark, as in make bench-live
+	@exec $(RUN) -m benchmarks.$(subst -,_,$*)
