@@ -80,8 +80,10 @@ class Services:
         return process
 
     def start(self, lock_wait_s: float = 0.0) -> None:
-        """Start both and wait until they answer; raises ``ServiceError``, and then nothing is "
-        "left running."""
+        """Start both and wait until they answer.
+
+        Raises ``ServiceError``, and then nothing is left running.
+        """
         self.home.create()
         self.home.lock(lock_wait_s)
         try:
@@ -147,8 +149,7 @@ class Services:
     def _start_on_a_free_port(
         server: PostgreSQL | Valkey, kept: int | None, *, avoid: list[int]
     ) -> None:
-        """Start on the port of last time if it is free; when somebody takes the port meanwhile, "
-        "on another."""
+        """Start on the port of last time if it is free, else on another."""
         for attempt in range(3):
             port = processes.choose_port(kept if attempt == 0 else None, avoid)
             try:
@@ -174,6 +175,10 @@ class Services:
             "NUMBA_CACHE_DIR": str(self.home.path / "numba"),
         }
 
+    def list_names(self) -> list[str]:
+        """Return the names of what runs: ``postgres`` and ``valkey``."""
+        return list(self._servers)
+
     def list_dead(self) -> list[str]:
         """Return which of ``postgres`` and ``valkey`` have ended by themselves."""
         return [
@@ -183,8 +188,7 @@ class Services:
         ]
 
     def restart(self, name: str) -> None:
-        """Start a server that ended, on the same port with the same data; raises "
-        "``ServiceError``."""
+        """Start a server that ended, on the same port with the same data."""
         server = self._servers[name]
         server.start(server.port)
 

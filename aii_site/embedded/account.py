@@ -32,8 +32,10 @@ class Account(NamedTuple):
 
 
 def find_account(data: Path | None = None) -> Account | None:
-    """Return the account to switch to: the owner of existing data, else an unprivileged one; "
-    "None when not root."""
+    """Return the account to switch to; None when we are not root.
+
+    That is the owner of existing data, else an unprivileged account.
+    """
     if os.geteuid() != 0:
         return None
     if data is not None and data.exists() and data.stat().st_uid != 0:
@@ -78,8 +80,7 @@ def _succeeds(account: Account | None, command: list[str]) -> bool:
 
 
 def choose_place(home: Path, account: Account | None, *, durable: bool) -> Path:
-    """Return the folder for the servers' data: the home, or one derived from it that the account "
-    "can reach."""
+    """Return the folder for the servers' data: the home, or one that the account can reach."""
     if can_enter(account, home):
         return home
     name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
@@ -115,8 +116,10 @@ def write_private(path: Path, text: str, account: Account | None) -> None:
 def readable_copy(
     program: Path, parts: list[Path], root: Path, account: Account | None, label: str
 ) -> Path:
-    """Return a path of ``program`` that the account can run, copying ``parts`` (all below "
-    "``root``) if it must."""
+    """Return a path of ``program`` that the account can run.
+
+    Where it cannot run this one, ``parts`` (all below ``root``) are copied to a readable place.
+    """
     if _succeeds(account, [str(program), "--version"]):
         return program
     if account is None:

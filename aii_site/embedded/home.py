@@ -60,8 +60,7 @@ def file_errors_as_sentences(place: Path) -> Iterator[None]:
 
 
 class Home:
-    """One folder with ``secrets.json``, ``layout.json``, ``runtime.json``, ``lock`` and "
-    "``logs/``."""
+    """One folder: ``secrets.json``, ``layout.json``, ``runtime.json``, ``lock``, ``logs/``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
@@ -164,7 +163,8 @@ class Home:
         if not kept:
             if data is not None:
                 raise ServiceError(
-                    f"{self.path / 'secrets.json'} is missing, and the database in {data} opens with "
+                    f"{self.path / 'secrets.json'} is missing, and the database in {data} opens "
+                    "with "
                     f"nothing else. Put it back from a copy, or remove {data} to start anew."
                 )
             names = ("postgres", "aii_owner", "aii_app", "valkey")

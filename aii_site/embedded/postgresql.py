@@ -142,8 +142,7 @@ class PostgreSQL:
         fresh.rename(self.data)
 
     def start(self, port: int) -> None:
-        """Start the server and wait until it answers; first end what a crashed start left "
-        "behind."""
+        """End what a crashed start left behind, start the server and wait until it answers."""
         self.port = port
         end_leftovers(self.data)
         start = processes.size(self.log)
@@ -166,8 +165,10 @@ class PostgreSQL:
             time.sleep(0.02)
 
     def answers(self) -> bool:
-        """Tell whether a session can be opened; raise when the password is refused, which "
-        "waiting does not cure."""
+        """Tell whether a session can be opened.
+
+        Raises when the password is refused, which no waiting cures.
+        """
         try:
             self._connect("postgres").close()
         except psycopg.OperationalError as error:

@@ -56,8 +56,11 @@ def spawn(
     death_signal: int,
     account: Account | None = None,
     standard_input: bytes = b"",
+    capture: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, its output appended to a log.
+
+    With ``capture`` its standard output is a pipe for the caller, and the log has the rest.
 
     The session keeps the terminal's Ctrl-C away from it: its supervisor stops it in order.
     """
@@ -67,8 +70,8 @@ def spawn(
         child = subprocess.Popen(
             [str(argument) for argument in arguments],
             stdin=subprocess.PIPE if standard_input else subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE if capture else output,
+            stderr=output,
             env=dict(environment),
             cwd=directory,
             start_new_session=True,
@@ -85,8 +88,7 @@ def spawn(
 
 
 def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> None:
-    """Send each signal of ``steps`` (signal, seconds to wait) until the child ends; SIGKILL is "
-    "the last."""
+    """Send each signal of ``steps`` (signal, seconds to wait) until the child ends, SIGKILL last."""
     for signal_number, wait_s in (*steps, (signal.SIGKILL, 10.0)):
         if child.poll() is not None:
             return
@@ -96,8 +98,7 @@ def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> 
 
 
 def trim_log(log: Path) -> None:
-    """Keep the last full log as ``.1`` and begin anew, in place, so that a running writer "
-    "(append mode) goes on."""
+    """Keep a full log as ``.1`` and begin anew, in place: a running writer appends on."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > LOG_BYTES_MAX:
             shutil.copyfile(log, log.with_name(log.name + ".1"))

@@ -112,8 +112,7 @@ class Valkey:
             processes.stop(self.process, [(signal.SIGTERM, 10)])
 
     def _configuration(self) -> str:
-        """Return the configuration; queues must neither be evicted nor, in a durable home, "
-        "forgotten."""
+        """Return the configuration: queues are not evicted nor, in a durable home, forgotten."""
         folder = str(self.data).replace("\\", "\\\\").replace('"', '\\"')
         return "\n".join(
             [
