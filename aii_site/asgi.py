@@ -1,0 +1,19 @@
+"""One ASGI application, served by daphne in development and by uvicorn in production."""
+
+from __future__ import annotations
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.development")
+http = get_asgi_application()
+
+# After the applications are loaded: these import models.
+from aii_site.routing import websocket_urlpatterns  # noqa: E402
+from tenants.websocket import TenantScope  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http, "websocket": TenantScope(URLRouter(websocket_urlpatterns))}
+)

@@ -1,0 +1,232 @@
+"""Settings that hold everywhere. What differs by machine comes from the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONCE, SELF
+
+from aii_site import embedded
+from aii_site.environment import parse_database_url, read_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+AII_HOME = embedded.default_home()
+AII_PORT = int(os.environ.get("AII_PORT", "8000"))
+# Tenants answer at <slug>.<this>, unless provisioned with a host of their own.
+AII_BASE_HOST = os.environ.get("AII_BASE_HOST", "localhost")
+# web, worker, scheduler, collector, reporter or command.
+AII_PROCESS = os.environ.get("AII_PROCESS", "command")
+AII_CHECK_SESSION_EVERY_S = 60
+
+# What a running embedded installation wrote down, where the environment says nothing.
+_runtime = embedded.runtime_environment()
+
+
+def _setting(name: str, default: str = "") -> str:
+    return read_secret(name) or _runtime.get(name, default)
+
+
+SECRET_KEY = _setting("SECRET_KEY")
+DATABASE_URL = _setting("DATABASE_URL", "postgresql://aii_app@127.0.0.1:5432/aii")
+DATABASE_OWNER_URL = _setting("DATABASE_OWNER_URL")
+REDIS_URL = _setting("REDIS_URL", "redis://127.0.0.1:6379/0")
+
+# With one URL for all, migrations and the application share a role (manage.py check --deploy warns).
+if not DATABASE_OWNER_URL and AII_PROCESS == "command":
+    DATABASE_OWNER_URL = DATABASE_URL
+
+_POOL = {"min_size": 1, "max_size": 16, "timeout": 2, "reconnect_timeout": 5, "max_idle": 60}
+
+
+def _database(url: str, *, is_owner: bool) -> dict[str, Any]:
+    # Web threads live for one request each, so only a pool keeps connections; task processes keep their own.
+    pooled = AII_PROCESS == "web" and not is_owner
+    return {
+        **parse_database_url(url),
+        "ENGINE": "tenants.postgresql",
+        "TENANT_ROLES": not is_owner,
+        "CONN_MAX_AGE": 0 if pooled or is_owner else None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 2,
+            "application_name": f"aii-{AII_PROCESS}",
+            **({"pool": _POOL} if pooled else {}),
+        },
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL, is_owner=False)}
+if DATABASE_OWNER_URL:
+    DATABASES["owner"] = _database(DATABASE_OWNER_URL, is_owner=True)
+TENANT_DB_ALIAS = "owner" if DATABASE_OWNER_URL else "default"
+DATABASE_ROUTERS = ["tenants.router.SchemaRouter"]
+TENANT_SYNC_ROUTER = "tenants.router.SchemaRouter"
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+
+SHARED_APPS = [
+    # Before django_tenants: our migrate command takes the place of its own.
+    "tenants",
+    "django_tenants",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "allauth",
+    "allauth.account",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_cotton",
+    "django_htmx",
+    "csp",
+]
+# Sessions are a tenant's own: a session key of one host means nothing on another.
+TENANT_APPS = ["django.contrib.sessions", "monitoring", "simulation"]
+INSTALLED_APPS = ["daphne", *SHARED_APPS, *TENANT_APPS]
+
+MIDDLEWARE = [
+    "aii_site.health.HealthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "tenants.middleware.TenantMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "tenants.middleware.MemberMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "aii_site.urls"
+ASGI_APPLICATION = "aii_site.asgi.application"
+# Any host name may ask; TenantMiddleware answers 404 to one that no tenant has.
+ALLOWED_HOSTS = ["*"]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "django_cotton.cotton_loader.Loader",
+                        "django.template.loaders.filesystem.Loader",
+                        "django.template.loaders.app_directories.Loader",
+                    ],
+                )
+            ],
+            "builtins": ["django_cotton.templatetags.cotton", "django.templatetags.static"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "tenants.context_processors.tenancy",
+            ],
+        },
+    }
+]
+COTTON_DIR = "cotton"
+
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["tenants.accounts.MemberBackend"]
+# scrypt: memory-hard and in the standard library; the others still verify old hashes.
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = None
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "aii_site.errors.csrf_failure"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": [SELF],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_FUNCTION": "tenants.cache.tenant_cache_key",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "platform"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A run may compute for hours; a shorter time-out delivered a 215 s task three times. Rows make delivery idempotent.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 24 * 3600,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": None,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"psycopg.pool": {"level": "ERROR"}},
+}

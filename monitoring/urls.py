@@ -1,0 +1,6 @@
+"""Routes of the monitoring app."""
+
+from django.urls import URLPattern
+
+app_name = "monitoring"
+urlpatterns: list[URLPattern] = []

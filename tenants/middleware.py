@@ -1,0 +1,149 @@
+"""Each request: which tenant, which member, and how a refusal is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import DisallowedHost
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render, resolve_url
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tenants import selectors
+from tenants.context import tenant_context
+from tenants.errors import DomainError, Forbidden, NotFound, Unavailable
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class UnknownHost(NotFound):
+    """No tenant answers to this host name."""
+
+    code = "unknown_host"
+
+
+class NotAMember(Forbidden):
+    """Signed in, but without a membership in this tenant."""
+
+    code = "not_a_member"
+
+
+class TenantMiddleware:
+    """Find the tenant by host name and work for it until the answer is made; an unknown host is a 404."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer inside the tenant, or refuse."""
+        try:
+            tenant = selectors.find_tenant_by_host(host_of(request))
+            if tenant is None:
+                raise UnknownHost("No tenant lives at this address. Check the host name.")
+        except (DomainError, OperationalError) as problem:
+            return refusal_response(request, as_refusal(problem))
+        request.tenant = tenant  # type: ignore[attr-defined]
+        with tenant_context(tenant.schema_name):
+            return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Turn a refusal, or a database or broker that is away, into a page or problem+json."""
+        if isinstance(exception, (DomainError, OperationalError, *REDIS_AWAY)):
+            return refusal_response(request, as_refusal(exception))
+        return None
+
+
+REDIS_AWAY = (RedisConnectionError, RedisTimeoutError)
+
+
+def host_of(request: HttpRequest) -> str:
+    """Return the host name without its port; raise ``UnknownHost`` for one that cannot be."""
+    try:
+        return request.get_host().rsplit(":", 1)[0].lower()
+    except DisallowedHost:
+        raise UnknownHost("This is not a host name. Check the address.") from None
+
+
+def as_refusal(problem: Exception) -> DomainError:
+    """Return the refusal that people should read for a problem."""
+    if isinstance(problem, DomainError):
+        return problem
+    part = "Redis" if isinstance(problem, REDIS_AWAY) else "The database"
+    return Unavailable(f"{part} does not answer now. Nothing was lost; try again in a few seconds.")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Tell whether a program asks."""
+    accept = request.headers.get("Accept", "")
+    return (
+        request.path.startswith("/api/")
+        or request.path.endswith(".json")
+        or ("json" in accept and "text/html" not in accept)
+    )
+
+
+def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    """Return the one form in which refusals leave the house."""
+    title = HTTPStatus(refusal.status).phrase
+    if wants_json(request):
+        return JsonResponse(
+            {
+                "type": "about:blank",
+                "title": title,
+                "status": refusal.status,
+                "detail": str(refusal),
+                "code": refusal.code,
+            },
+            status=refusal.status,
+            content_type="application/problem+json",
+        )
+    response = render(
+        request,
+        "error.html",
+        {"status": refusal.status, "title": title, "detail": str(refusal), "code": refusal.code},
+        status=refusal.status,
+    )
+    if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = "3"
+    return response
+
+
+class MemberMiddleware:
+    """Every view is for members only, unless it is marked ``login_not_required``."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Look the membership up once; views and templates read it."""
+        request.membership = selectors.find_membership(request.user, request.tenant)  # type: ignore[attr-defined, arg-type]
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """Refuse a stranger before the view runs."""
+        if not getattr(view, "login_required", True):
+            return None
+        if not request.user.is_authenticated:
+            if wants_json(request):
+                return refusal_response(request, NotSignedIn("Sign in first."))
+            query = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()})
+            return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
+        if request.membership is None:  # type: ignore[attr-defined]
+            return refusal_response(request, NotAMember("You are not a member of this tenant."))
+        return None
+
+
+class NotSignedIn(Forbidden):
+    """Nobody is signed in."""
+
+    code = "not_signed_in"
+    status = 401

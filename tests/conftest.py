@@ -1,0 +1,163 @@
+"""Fixtures: the named cast (two tenants; owner, operator, auditor, viewer, outsider) and clients signed in as them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import connections
+from django.test import Client, TransactionTestCase
+from psycopg import sql
+
+from tenants.context import public_context, tenant_context
+from tenants.models import Tenant, User
+from tests.cast import PEOPLE, host
+
+NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup():
+    """The plugin has cloned this worker's database: nothing to create here."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_tables_after_a_test_that_commits(request):
+    """Empty the tenants' tables after a transactional test: Django's flush would empty the cast, too."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    if marker and marker.kwargs.get("transaction"):
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+        clean_database()
+
+
+def clean_database() -> None:
+    """Empty every tenant's tables, drop tenants that a test made, and flush this worker's Redis."""
+    from tenants.redis import get_redis
+
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        extra = owner.execute(
+            "SELECT schema_name FROM tenants_tenant WHERE slug NOT IN ('acme', 'globex')"
+        ).fetchall()
+        for (schema,) in extra:
+            owner.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+            owner.execute(
+                "DELETE FROM tenants_membership WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
+                [schema],
+            )
+            owner.execute(
+                "DELETE FROM tenants_domain WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
+                [schema],
+            )
+            owner.execute("DELETE FROM tenants_tenant WHERE schema_name = %s", [schema])
+        tables = owner.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
+            " AND tablename <> 'django_migrations'"
+        ).fetchall()
+        owner.execute(
+            sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(
+                sql.SQL(", ").join(sql.Identifier(s, t) for s, t in tables)
+            )
+        )
+    get_redis().flushdb()
+
+
+# Django's flush would empty the cast's tables as well; clean_database does what it is for.
+TransactionTestCase._fixture_teardown = lambda self: None
+
+
+@pytest.fixture(autouse=True)
+def _clean_redis():
+    """Start each test with an empty Redis, as it starts with empty tables."""
+    from tenants.redis import get_redis
+
+    get_redis().flushdb()
+
+
+def _tenant(slug: str) -> Tenant:
+    with public_context():
+        return Tenant.objects.get(slug=slug)
+
+
+@pytest.fixture
+def acme(db) -> Tenant:
+    return _tenant("acme")
+
+
+@pytest.fixture
+def globex(db) -> Tenant:
+    return _tenant("globex")
+
+
+@pytest.fixture
+def in_acme(acme):
+    """Work inside acme for the whole test."""
+    with tenant_context("acme"):
+        yield acme
+
+
+def _person(role: str) -> User:
+    email, places = PEOPLE[role]
+    with tenant_context(places[0][0]):
+        return User.objects.get(email=email)
+
+
+@pytest.fixture
+def owner(db) -> User:
+    return _person("owner")
+
+
+@pytest.fixture
+def operator(db) -> User:
+    return _person("operator")
+
+
+@pytest.fixture
+def auditor(db) -> User:
+    return _person("auditor")
+
+
+@pytest.fixture
+def viewer(db) -> User:
+    return _person("viewer")
+
+
+@pytest.fixture
+def outsider(db) -> User:
+    return _person("outsider")
+
+
+@pytest.fixture
+def consultant(db) -> User:
+    return _person("consultant")
+
+
+def session_for(user: User, slug: str) -> str:
+    """Return the key of a new session of this person on this tenant's host."""
+    with tenant_context(slug):
+        session = SessionStore()
+        session[SESSION_KEY] = str(user.pk)
+        session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        session.save()
+        return session.session_key
+
+
+@pytest.fixture
+def client_for():
+    """Return a function ``(user, tenant) -> Client`` signed in on the tenant's host; ``None`` is a stranger."""
+
+    def make(user: User | None, tenant: Tenant | str, **kwargs) -> Client:
+        slug = tenant if isinstance(tenant, str) else tenant.slug
+        client = Client(headers={"host": host(slug)}, **kwargs)
+        if user is not None:
+            client.cookies[settings.SESSION_COOKIE_NAME] = session_for(user, slug)
+        return client
+
+    return make

@@ -1,0 +1,132 @@
+"""Starts an embedded PostgreSQL and Valkey for the test run, before Django reads its settings.
+
+The controller starts them in a temporary home and migrates one template database with two tenants; each xdist worker
+works on a clone of its own. With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL set, those servers are used instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+_cleanup = contextlib.ExitStack()
+
+
+def pytest_load_initial_conftests(early_config, parser, args):
+    """Run first: pytest-django reads the settings in the same hook."""
+    if any(option in args for option in ("--help", "-h", "--version", "--markers", "--fixtures")):
+        return
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.test")
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        _start_services()
+        _make_template()
+        worker = "main"
+    _clone_template(worker)
+
+
+pytest_load_initial_conftests = pytest.hookimpl(tryfirst=True)(pytest_load_initial_conftests)
+
+
+def pytest_unconfigure(config):
+    _cleanup.close()
+
+
+def _start_services() -> None:
+    given = [name for name in NAMES if os.environ.get(name)]
+    if given and len(given) < len(NAMES):
+        sys.exit(f"Set all of {', '.join(NAMES)} to test on your own servers, or none of them.")
+    home = Path(tempfile.mkdtemp(prefix="aii-test-"))
+    _cleanup.callback(shutil.rmtree, home, ignore_errors=True)
+    os.environ["AII_HOME"] = str(home)
+    os.environ["SECRET_KEY"] = "only-for-tests"
+    if given:
+        os.environ["AII_TEST_OWN_SERVERS"] = "1"
+    else:
+        from aii_site import embedded
+
+        services = embedded.Services(home, durable=False)
+        services.start()
+        _cleanup.callback(services.stop)
+        os.environ.update(services.environment)
+    # Compiled kernels may be kept between runs: they depend on the code and the processor alone.
+    os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".aii" / "numba")
+    os.environ["AII_TEST_RUN"] = secrets.token_hex(4)
+
+
+def _template_name() -> str:
+    return f"aii_test_{os.environ['AII_TEST_RUN']}"
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def _owner(database: str | None = None) -> psycopg.Connection:
+    url = os.environ["AII_TEST_OWNER_URL"]
+    return psycopg.connect(_with_database(url, database) if database else url, autocommit=True)
+
+
+def _make_template() -> None:
+    os.environ["AII_TEST_OWNER_URL"] = os.environ["DATABASE_OWNER_URL"]
+    os.environ["AII_TEST_APP_URL"] = os.environ["DATABASE_URL"]
+    name = _template_name()
+    with _owner() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    _cleanup.callback(_drop, name)
+    environment = {
+        **os.environ,
+        "DATABASE_URL": _with_database(os.environ["AII_TEST_APP_URL"], name),
+        "DATABASE_OWNER_URL": _with_database(os.environ["AII_TEST_OWNER_URL"], name),
+    }
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.template"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        sys.exit(f"The template database could not be made:\n{made.stderr}")
+
+
+def _clone_template(worker: str) -> None:
+    name = f"{_template_name()}_{worker}"
+    with _owner() as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(_template_name())
+            )
+        )
+    _cleanup.callback(_drop, name)
+    os.environ["DATABASE_URL"] = _with_database(os.environ["AII_TEST_APP_URL"], name)
+    os.environ["DATABASE_OWNER_URL"] = _with_database(os.environ["AII_TEST_OWNER_URL"], name)
+    # Each worker has a Redis database of its own, too.
+    number = 1 + int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
+    base = os.environ.setdefault("AII_TEST_REDIS_URL", os.environ["REDIS_URL"])
+    os.environ["REDIS_URL"] = _with_database(base, str(number))
+
+
+def _drop(name: str) -> None:
+    if "AII_TEST_OWN_SERVERS" not in os.environ:
+        return  # The embedded servers go as a whole.
+    from django.db import connections
+
+    connections.close_all()
+    with _owner() as connection:
+        connection.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
