@@ -1,5 +1,7 @@
 #!/usr/bin/env python
-"""Django's command line. Works by itself: the embedded services are started where a command needs them."""
+"""Django's command line. Works by itself: the embedded services are started where a command needs
+them.
+"""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""``/healthz`` (alive) and ``/readyz`` (what it needs answers), on any host name and without a tenant."""
+"""``/healthz`` (alive) and ``/readyz`` (what it needs answers), on any host name and without a
+tenant.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Static files under names that carry their content's hash, JavaScript modules' imports included."""
+"""Static files under names that carry their content's hash, JavaScript modules' imports
+included.
+"""
 
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 

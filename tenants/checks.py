@@ -15,8 +15,8 @@ def check_roles_apart(app_configs: Any, **kwargs: Any) -> list[Warning]:
     if owner is not None and owner == settings.DATABASES["default"]["USER"]:
         return [
             Warning(
-                "The application logs in as the owner of the tables: no second fence between tenants.",
-                hint="Give DATABASE_URL a NOINHERIT role of its own and DATABASE_OWNER_URL the owner.",
+                "The application logs in as the owner of the tables, so no second fence stands.",
+                hint="Give DATABASE_URL a NOINHERIT role, and DATABASE_OWNER_URL the owner.",
                 id="tenants.W001",
             )
         ]

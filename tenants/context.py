@@ -1,8 +1,9 @@
 """The tenant that the current code works for, kept in a ContextVar.
 
 A ContextVar follows ``await`` and ``sync_to_async``; the thread's connection does not, which is how
-rows of the wrong tenant were read in 150 of 300 trials. Nothing is chosen by default: a query outside
-``tenant_context`` or ``public_context`` raises ``NoTenantChosen`` in place of reading the public schema.
+rows of the wrong tenant were read in 150 of 300 trials. Nothing is chosen by default: a query
+outside ``tenant_context`` or ``public_context`` raises ``NoTenantChosen`` in place of reading the
+public schema.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def chosen() -> Chosen | None:
 
 
 def current_schema() -> str:
-    """Return the schema of the current tenant; raise ``NoTenantChosen`` without one, or in public."""
+    """Return the schema of the current tenant; raise ``NoTenantChosen`` without one, or in
+    public.
+    """
     state = _chosen.get()
     if state is None or state.schema == PUBLIC_SCHEMA:
         raise NoTenantChosen("this needs a tenant: enter tenant_context(schema) first")

@@ -1,7 +1,7 @@
 """Refusals: what a service answers when it will not do what it was asked.
 
-Each carries a sentence for people and a stable ``code`` for programs. One place translates them for HTTP
-(``tenants.middleware``), one for websockets and one for tasks. Bugs are other exceptions.
+Each carries a sentence for people and a stable ``code`` for programs. One place translates them
+for HTTP (``tenants.middleware``), one for websockets and one for tasks. Bugs are other exceptions.
 """
 
 

@@ -1,12 +1,13 @@
 """The second fence: what each database role may touch, written as SQL that can be run again.
 
-Three kinds of role. The *owner* migrates and provisions and owns every table. The *application* logs in
-without inheriting anything (NOINHERIT): by itself it reads the shared tables that are needed to find a tenant.
-A *tenant's role* ``t_<schema>`` is entered with SET ROLE for each tenant's work; it may write its own schema
-and, of the shared tables, sees through row-level security only rows of its own tenant.
+Three kinds of role. The *owner* migrates and provisions and owns every table. The *application*
+logs in without inheriting anything (NOINHERIT): by itself it reads the shared tables that are
+needed to find a tenant. A *tenant's role* ``t_<schema>`` is entered with SET ROLE for each
+tenant's work; it may write its own schema and, of the shared tables, sees through row-level
+security only rows of its own tenant.
 
-A process that both owns the tables and serves requests (one DATABASE_URL for all) has no second fence;
-``manage.py check --deploy`` warns of it.
+A process that both owns the tables and serves requests (one DATABASE_URL for all) has no second
+fence; ``manage.py check --deploy`` warns of it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from tenants.roles import TENANT_GROUP, tenant_role
 
 OWNER_ALIAS = "owner"
 
-# Rows of shared tables that a tenant's role may see. Each condition is true for rows of the own tenant only.
+# Rows of shared tables that a tenant's role may see. Each condition is true for rows of the own
+# tenant only.
 _OWN_TENANT = "'t_' || schema_name = current_user"
 _TENANT_IS_OWN = (
     "EXISTS (SELECT 1 FROM public.tenants_tenant t"
     " WHERE t.id = {table}.tenant_id AND 't_' || t.schema_name = current_user)"
 )
 _IS_MEMBER = (
-    "EXISTS (SELECT 1 FROM public.tenants_membership m JOIN public.tenants_tenant t ON t.id = m.tenant_id"
+    "EXISTS (SELECT 1 FROM public.tenants_membership m"
+    " JOIN public.tenants_tenant t ON t.id = m.tenant_id"
     " WHERE m.user_id = {column} AND 't_' || t.schema_name = current_user)"
 )
 SHARED_ROWS = {
@@ -45,7 +48,9 @@ _APP_READS = ("tenants_tenant", "tenants_domain", "tenants_membership")
 
 
 def apply_shared_fences() -> None:
-    """Grant the shared tables and (re)create their row policies; as the owner, in the current transaction."""
+    """Grant the shared tables and (re)create their row policies; as the owner, in the current
+    transaction.
+    """
     app = app_role()
     with connections[OWNER_ALIAS].cursor() as cursor:
         _ensure_role(cursor, TENANT_GROUP)
@@ -81,7 +86,9 @@ def apply_shared_fences() -> None:
 
 
 def apply_tenant_fence(schema: str) -> None:
-    """Create the tenant's role and grant it its own schema; as the owner, in the current transaction."""
+    """Create the tenant's role and grant it its own schema; as the owner, in the current
+    transaction.
+    """
     role, app = tenant_role(schema), app_role()
     with connections[OWNER_ALIAS].cursor() as cursor:
         _ensure_role(cursor, role)

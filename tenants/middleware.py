@@ -36,7 +36,9 @@ class NotAMember(Forbidden):
 
 
 class TenantMiddleware:
-    """Find the tenant by host name and work for it until the answer is made; an unknown host is a 404."""
+    """Find the tenant by host name and work for it until the answer is made; an unknown host is a
+    404.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

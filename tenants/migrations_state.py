@@ -84,7 +84,8 @@ def _belongs(app_label: str, schema: str) -> bool:
 def _applied_by_schema(schemas: list[str]) -> dict[str, set[tuple[str, str]]]:
     with public_context(), connections[OWNER_ALIAS].cursor() as cursor:
         cursor.execute(
-            "SELECT schemaname FROM pg_tables WHERE tablename = 'django_migrations' AND schemaname = ANY(%s)",
+            "SELECT schemaname FROM pg_tables"
+            " WHERE tablename = 'django_migrations' AND schemaname = ANY(%s)",
             [schemas],
         )
         present = [row[0] for row in cursor.fetchall()]

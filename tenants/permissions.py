@@ -1,7 +1,7 @@
 """Who may do what: one table from role to permission, asked by name.
 
-An owner runs the tenant; an operator starts and stops runs and answers alerts; an auditor also sees the
-people; a viewer looks. Somebody without a membership gets nothing.
+An owner runs the tenant; an operator starts and stops runs and answers alerts; an auditor also
+sees the people; a viewer looks. Somebody without a membership gets nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class PermissionDenied(Forbidden):
 
 
 def has_permission(membership: Membership | None, permission: str) -> bool:
-    """Tell whether this membership includes the permission; nobody's membership includes nothing."""
+    """Tell whether this membership includes the permission; nobody's membership includes
+    nothing.
+    """
     assert permission in ALL_PERMISSIONS, permission
     return membership is not None and permission in PERMISSIONS[membership.role]
 

@@ -18,7 +18,9 @@ def get_redis() -> redis.Redis:
 
 
 def get_async_redis() -> redis.asyncio.Redis:
-    """Return a new client for the running event loop, which may listen for ever (no socket timeout)."""
+    """Return a new client for the running event loop, which may listen for ever (no socket
+    timeout).
+    """
     return redis.asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2, decode_responses=True
     )

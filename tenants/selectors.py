@@ -34,7 +34,9 @@ def find_membership(user: User, tenant: Tenant) -> Membership | None:
 
 
 def list_places(user: User) -> list[Place]:
-    """Return every tenant of one person. Looks over the fence: only at this person's own memberships."""
+    """Return every tenant of one person. Looks over the fence: only at this person's own
+    memberships.
+    """
     with public_context():
         rows = (
             Domain.objects.filter(is_primary=True, tenant__memberships__user_id=user.pk)
@@ -66,10 +68,13 @@ def list_members(tenant: Tenant) -> list[Member]:
     ]
 
 
-def list_schemas() -> list[str]:
-    """Return each tenant's schema: for the platform's own loops."""
+def list_schemas(*, provisioned_after: datetime | None = None) -> list[str]:
+    """Return each tenant's schema, or those of recent tenants: for the platform's own loops."""
     with public_context():
-        return list(Tenant.objects.order_by("schema_name").values_list("schema_name", flat=True))
+        tenants = Tenant.objects.order_by("schema_name")
+        if provisioned_after is not None:
+            tenants = tenants.filter(provisioned_at__gt=provisioned_after)
+        return list(tenants.values_list("schema_name", flat=True))
 
 
 def get_tenant(schema: str) -> Tenant:

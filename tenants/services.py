@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -14,6 +15,7 @@ from tenants.errors import Conflict, Invalid, Unavailable
 from tenants.fences import OWNER_ALIAS, apply_tenant_fence
 from tenants.migrations_state import migrate_schema
 from tenants.models import RESERVED_SLUGS, Domain, Membership, Tenant, User
+from tenants.tasks import serve_queue
 
 
 class SlugTaken(Conflict):
@@ -33,8 +35,8 @@ def provision_tenant(
 ) -> Tenant:
     """Create a tenant with its schema, role and host name, all in one transaction as the owner.
 
-    Raises ``Invalid`` for a bad slug, name or host, ``SlugTaken``, and ``NotAnOwnerProcess`` where DATABASE_OWNER_URL is not known.
-    Then the task workers are told to serve the tenant's queue.
+    Raises ``Invalid`` for a bad slug, name or host, ``SlugTaken``, and ``NotAnOwnerProcess`` where
+    DATABASE_OWNER_URL is not known. Then the task workers are told to serve the tenant's queue.
     """
     if OWNER_ALIAS not in connections.settings:
         raise NotAnOwnerProcess("Provision tenants with manage.py provision_tenant.")
@@ -52,7 +54,8 @@ def provision_tenant(
             raise SlugTaken(f"A tenant {slug!r} exists already. Choose another slug.")
         if Domain.objects.using(OWNER_ALIAS).filter(domain=host).exists():
             raise SlugTaken(f"The host name {host!r} belongs to a tenant already. Choose another.")
-        # bulk_create goes around django-tenants' save(), which reads through the application's alias.
+        # bulk_create goes around django-tenants' save(), which reads through the application's
+        # alias.
         Tenant.objects.using(OWNER_ALIAS).bulk_create([tenant])
         Domain.objects.using(OWNER_ALIAS).bulk_create(
             [Domain(domain=host, tenant=tenant, is_primary=True)]
@@ -61,6 +64,8 @@ def provision_tenant(
             cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(slug)))
         migrate_schema(slug)
         apply_tenant_fence(slug)
+        # Robust: should the broker be away, tenants.serve_new_queues tells the workers later.
+        transaction.on_commit(partial(serve_queue, slug), using=OWNER_ALIAS, robust=True)
     return tenant
 
 
@@ -74,7 +79,8 @@ def add_member(
     name: str = "",
     password: str | None = None,
 ) -> Membership:
-    """Give a person a role in a tenant, creating the person or changing the role where needed; as the owner.
+    """Give a person a role in a tenant, creating the person or changing the role where needed; as
+    the owner.
 
     Raises ``Invalid`` for a bad e-mail or role. The password is set only for a person who is new.
     """
@@ -102,7 +108,9 @@ def add_member(
 
 
 def set_password(*, email: str, password: str) -> None:
-    """Replace a person's password; as the owner. Raises ``Invalid`` when there is no such person."""
+    """Replace a person's password; as the owner. Raises ``Invalid`` when there is no such
+    person.
+    """
     with public_context(), transaction.atomic(using=OWNER_ALIAS):
         user = User.objects.using(OWNER_ALIAS).filter(email=email.lower()).first()
         if user is None:

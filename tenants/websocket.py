@@ -1,8 +1,9 @@
 """The door for websockets: tenant by host, same-origin, and a member behind the session.
 
-The ASGI wrapper only puts ``tenant_host`` and ``session_key`` into the scope; ``admit`` does all database work in
-one synchronous function, because a tenant entered in async code is not safe around an ``await``. Consumers call it
-at connect and again every minute, so that a lost session, role or membership ends the stream.
+The ASGI wrapper only puts ``tenant_host`` and ``session_key`` into the scope; ``admit`` does all
+database work in one synchronous function, because a tenant entered in async code is not safe
+around an ``await``. Consumers call it at connect and again every minute, so that a lost session,
+role or membership ends the stream.
 """
 
 from __future__ import annotations

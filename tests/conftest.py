@@ -1,4 +1,6 @@
-"""Fixtures: the named cast (two tenants; owner, operator, auditor, viewer, outsider) and clients signed in as them."""
+"""Fixtures: the named cast (two tenants; owner, operator, auditor, viewer, outsider) and clients
+signed in as them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def django_db_setup():
 
 @pytest.fixture(autouse=True)
 def _clean_tables_after_a_test_that_commits(request):
-    """Empty the tenants' tables after a transactional test: Django's flush would empty the cast, too."""
+    """Empty the tenants' tables after a transactional test: Django's flush would empty the cast,
+    too.
+    """
     yield
     marker = request.node.get_closest_marker("django_db")
     if marker and marker.kwargs.get("transaction"):
@@ -43,19 +47,13 @@ def clean_database() -> None:
 
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         extra = owner.execute(
-            "SELECT schema_name FROM tenants_tenant WHERE slug NOT IN ('acme', 'globex')"
+            "SELECT id, schema_name FROM tenants_tenant WHERE slug NOT IN ('acme', 'globex')"
         ).fetchall()
-        for (schema,) in extra:
+        for tenant_id, schema in extra:
             owner.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
-            owner.execute(
-                "DELETE FROM tenants_membership WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
-                [schema],
-            )
-            owner.execute(
-                "DELETE FROM tenants_domain WHERE tenant_id IN (SELECT id FROM tenants_tenant WHERE schema_name = %s)",
-                [schema],
-            )
-            owner.execute("DELETE FROM tenants_tenant WHERE schema_name = %s", [schema])
+            owner.execute("DELETE FROM tenants_membership WHERE tenant_id = %s", [tenant_id])
+            owner.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant_id])
+            owner.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant_id])
         tables = owner.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
             " AND tablename <> 'django_migrations'"
@@ -151,7 +149,9 @@ def session_for(user: User, slug: str) -> str:
 
 @pytest.fixture
 def client_for():
-    """Return a function ``(user, tenant) -> Client`` signed in on the tenant's host; ``None`` is a stranger."""
+    """Return a function ``(user, tenant) -> Client`` signed in on the tenant's host; ``None`` is a
+    stranger.
+    """
 
     def make(user: User | None, tenant: Tenant | str, **kwargs) -> Client:
         slug = tenant if isinstance(tenant, str) else tenant.slug

@@ -1,7 +1,8 @@
 """Starts an embedded PostgreSQL and Valkey for the test run, before Django reads its settings.
 
-The controller starts them in a temporary home and migrates one template database with two tenants; each xdist worker
-works on a clone of its own. With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL set, those servers are used instead.
+The controller starts them in a temporary home and migrates one template database with two tenants;
+each xdist worker works on a clone of its own. With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL
+set, those servers are used instead.
 """
 
 from __future__ import annotations

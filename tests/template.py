@@ -1,4 +1,6 @@
-"""Makes the template database of the tests: migrated, with the cast in it. Run as ``python -m tests.template``."""
+"""Makes the template database of the tests: migrated, with the cast in it. Run as ``python -m
+tests.template``.
+"""
 
 from __future__ import annotations
 

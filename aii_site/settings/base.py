@@ -33,7 +33,8 @@ DATABASE_URL = _setting("DATABASE_URL", "postgresql://aii_app@127.0.0.1:5432/aii
 DATABASE_OWNER_URL = _setting("DATABASE_OWNER_URL")
 REDIS_URL = _setting("REDIS_URL", "redis://127.0.0.1:6379/0")
 
-# With one URL for all, migrations and the application share a role (manage.py check --deploy warns).
+# With one URL for all, migrations and the application share a role (manage.py check --deploy
+# warns).
 if not DATABASE_OWNER_URL and AII_PROCESS == "command":
     DATABASE_OWNER_URL = DATABASE_URL
 
@@ -41,7 +42,8 @@ _POOL = {"min_size": 1, "max_size": 16, "timeout": 2, "reconnect_timeout": 5, "m
 
 
 def _database(url: str, *, is_owner: bool) -> dict[str, Any]:
-    # Web threads live for one request each, so only a pool keeps connections; task processes keep their own.
+    # Web threads live for one request each, so only a pool keeps connections; task processes keep
+    # their own.
     pooled = AII_PROCESS == "web" and not is_owner
     return {
         **parse_database_url(url),
@@ -67,6 +69,7 @@ TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
 
 SHARED_APPS = [
+    "aii_site",
     # Before django_tenants: our migrate command takes the place of its own.
     "tenants",
     "django_tenants",
@@ -82,7 +85,7 @@ SHARED_APPS = [
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another.
 TENANT_APPS = ["django.contrib.sessions", "monitoring", "simulation"]
-INSTALLED_APPS = ["daphne", *SHARED_APPS, *TENANT_APPS]
+INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 MIDDLEWARE = [
     "aii_site.health.HealthMiddleware",
@@ -210,7 +213,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "platform"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# A run may compute for hours; a shorter time-out delivered a 215 s task three times. Rows make delivery idempotent.
+# A run may compute for hours; a shorter time-out delivered a 215 s task three times. Rows make
+# delivery idempotent.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 24 * 3600,
     "unacked_restore_interval": 1,

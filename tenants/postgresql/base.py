@@ -1,9 +1,10 @@
 """A PostgreSQL backend whose tenant is the context's, fenced twice: by search path and by role.
 
-Before each statement the connection is brought in line with ``tenants.context``: the search path is set to
-the tenant's schema and, on the application's alias, the role to the tenant's (``SET ROLE t_<schema>``), in one
-round trip and only when the context differs from what this connection last applied. ``SET`` is transactional,
-so whatever rolls back, or hands out another raw connection, forgets what was applied.
+Before each statement the connection is brought in line with ``tenants.context``: the search path
+is set to the tenant's schema and, on the application's alias, the role to the tenant's (``SET ROLE
+t_<schema>``), in one round trip and only when the context differs from what this connection last
+applied. ``SET`` is transactional, so whatever rolls back, or hands out another raw connection,
+forgets what was applied.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from tenants.roles import tenant_role
 
 
 class DatabaseFeatures(PostgresFeatures):
-    """What PostgreSQL can do, without asking it by making a table, which the application may not."""
+    """What PostgreSQL can do, without asking it by making a table, which the application may
+    not.
+    """
 
     supports_transactions = True
 
@@ -40,7 +43,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # django-tenants chooses "public" for every new connection; here nothing is chosen until somebody does.
+        # django-tenants chooses "public" for every new connection; here nothing is chosen until
+        # somebody does.
         self._ready = True
 
     @property
@@ -141,8 +145,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 own.close()
         except (DatabaseError, psycopg.errors.InFailedSqlTransaction) as error:
             self._applied = None
-            # In a failed transaction nothing but ROLLBACK runs, whatever the search path; any other failure
-            # (no such role, no grant) must stop the query.
+            # In a failed transaction nothing but ROLLBACK runs, whatever the search path; any
+            # other failure (no such role, no grant) must stop the query.
             cause = error.__cause__ or error
             if not isinstance(cause, psycopg.errors.InFailedSqlTransaction):
                 raise

@@ -1,4 +1,6 @@
-"""Bring the shared schema and every tenant's up to date, as the owner; only what is stale is touched."""
+"""Bring the shared schema and every tenant's up to date, as the owner; only what is stale is
+touched.
+"""
 
 from __future__ import annotations
 

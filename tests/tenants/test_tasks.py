@@ -1,0 +1,60 @@
+"""Tasks keep their tenant from the sender to the worker."""
+
+from __future__ import annotations
+
+import pytest
+from celery import shared_task
+from django.db import connection, transaction
+
+from tenants.context import NoTenantChosen, public_context, tenant_context
+from tenants.redis import get_redis
+from tenants.tasks import TenantTask, enqueue_on_commit, queue_of, send_to_each_tenant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@shared_task(base=TenantTask, name="tests.who_am_i")
+def who_am_i(**_):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        return cursor.fetchone()[0]
+
+
+def queued(schema: str) -> int:
+    return get_redis().llen(queue_of(schema))
+
+
+def test_a_task_runs_in_the_tenant_that_its_payload_names():
+    assert who_am_i(tenant_schema="acme") == "t_acme"
+    assert who_am_i(tenant_schema="globex") == "t_globex"
+
+
+@pytest.mark.parametrize("schema", ["", "public", "nobody", 'acme"; --'])
+def test_a_task_without_a_tenant_that_exists_does_not_run(schema):
+    with pytest.raises(NoTenantChosen):
+        who_am_i(tenant_schema=schema)
+
+
+def test_enqueue_refuses_without_a_tenant():
+    with pytest.raises(NoTenantChosen), public_context():
+        enqueue_on_commit("tests.who_am_i")
+    with pytest.raises(NoTenantChosen):
+        enqueue_on_commit("tests.who_am_i")
+
+
+def test_enqueue_sends_after_the_commit_to_the_tenants_own_queue():
+    with tenant_context("acme"):
+        with transaction.atomic():
+            enqueue_on_commit("tests.who_am_i")
+            assert queued("acme") == 0
+        assert queued("acme") == 1
+        assert queued("globex") == 0
+        with transaction.atomic():
+            enqueue_on_commit("tests.who_am_i")
+            transaction.set_rollback(True)
+        assert queued("acme") == 1
+
+
+def test_the_scheduler_reaches_each_tenant_once():
+    send_to_each_tenant("tests.who_am_i")
+    assert [queued("acme"), queued("globex")] == [1, 1]
