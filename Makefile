@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 RUN = .venv/bin/python
+COMPILE = --universal --generate-hashes --python-version 3.11 --quiet
 # What `check --deploy` looks at, with values made up on the spot: nothing here is a secret of anybody.
 PRODUCTION = DJANGO_SETTINGS_MODULE=aii_site.settings.production AII_BASE_HOST=aii.example \
 	SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
@@ -40,9 +41,9 @@ check: setup ## Lint, types, import contracts, missing migrations, production se
 format: setup ## Format the code
 	@$(RUN) -m ruff check --fix --quiet . ; $(RUN) -m ruff format .
 
-lock: setup ## Compile requirements.lock anew from pyproject.toml
-	@.boot/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
-		--python-version 3.11 --quiet -o requirements.lock
+lock: setup ## Compile the two lock files anew from pyproject.toml
+	@.boot/bin/uv pip compile pyproject.toml --group dev $(COMPILE) -o requirements.lock
+	@.boot/bin/uv pip compile pyproject.toml -c requirements.lock $(COMPILE) -o requirements.production.lock
 
 bench: setup ## Run every benchmark (results in benchmarks/results/)
 	@set -e; for file in benchmarks/[a-z]*.py; do \
