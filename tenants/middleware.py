@@ -23,6 +23,14 @@ from tenants.errors import DomainError, Forbidden, NotFound, Unavailable
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
+WHAT_TO_DO = {
+    401: "Sign in and try again.",
+    403: "Ask an owner of the tenant if you need it.",
+    404: "Check the address.",
+    503: "Wait a few seconds and load the page again.",
+}
+
+
 class UnknownHost(NotFound):
     """No tenant answers to this host name."""
 
@@ -48,7 +56,7 @@ class TenantMiddleware:
         try:
             tenant = selectors.find_tenant_by_host(host_of(request))
             if tenant is None:
-                raise UnknownHost("No tenant lives at this address. Check the host name.")
+                raise UnknownHost("No tenant lives at this host name.")
         except (DomainError, OperationalError) as problem:
             return refusal_response(request, as_refusal(problem))
         request.tenant = tenant  # type: ignore[attr-defined]
@@ -70,7 +78,7 @@ def host_of(request: HttpRequest) -> str:
     try:
         return request.get_host().rsplit(":", 1)[0].lower()
     except DisallowedHost:
-        raise UnknownHost("This is not a host name. Check the address.") from None
+        raise UnknownHost("This is not a host name.") from None
 
 
 def as_refusal(problem: Exception) -> DomainError:
@@ -78,7 +86,7 @@ def as_refusal(problem: Exception) -> DomainError:
     if isinstance(problem, DomainError):
         return problem
     part = "Redis" if isinstance(problem, REDIS_AWAY) else "The database"
-    return Unavailable(f"{part} does not answer now. Nothing was lost; try again in a few seconds.")
+    return Unavailable(f"{part} does not answer now. What was saved is safe.")
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -109,7 +117,15 @@ def refusal_response(request: HttpRequest, refusal: DomainError) -> HttpResponse
     response = render(
         request,
         "error.html",
-        {"status": refusal.status, "title": title, "detail": str(refusal), "code": refusal.code},
+        {
+            "status": refusal.status,
+            "title": title,
+            "sentence": str(refusal),
+            "what_to_do": WHAT_TO_DO.get(
+                refusal.status, "Go back and try again. Nothing was changed."
+            ),
+            "reference": refusal.code,
+        },
         status=refusal.status,
     )
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -6,14 +6,23 @@ from functools import cache
 
 import redis
 import redis.asyncio
+import redis.asyncio.retry
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 @cache
 def get_redis() -> redis.Redis:
     """Return this process's client; it waits at most 2 s and reconnects by itself."""
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+        settings.REDIS_URL,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        decode_responses=True,
+        # One more try for a pooled connection that went stale. The default tries ten times: a page
+        # waited 3.5 s.
+        retry=Retry(NoBackoff(), 1),
     )
 
 
@@ -22,7 +31,11 @@ def get_async_redis() -> redis.asyncio.Redis:
     timeout).
     """
     return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=2, decode_responses=True
+        settings.REDIS_URL,
+        socket_timeout=None,
+        socket_connect_timeout=2,
+        decode_responses=True,
+        retry=redis.asyncio.retry.Retry(NoBackoff(), 1),
     )
 
 

@@ -1,0 +1,253 @@
+"""A member of one tenant gets nothing from another: every route, socket and task, found by
+introspection.
+
+A new route, socket or task is walked by these tests without anybody naming it here; one that takes
+an object's id must be given an object in ``OBJECTS``, or the suite fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from celery import current_app
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from aii_site.routing import websocket_urlpatterns
+from tenants.context import NoTenantChosen, tenant_context
+from tenants.models import Membership
+from tenants.permissions import ALL_PERMISSIONS, PERMISSIONS
+from tenants.tasks import PlatformTask, TenantTask
+from tests import objects
+from tests.cast import host
+from tests.conftest import session_for
+
+# Pages that a stranger needs: signing in, asking for a new password, and being told that sign-up
+# is closed.
+PUBLIC_PREFIXES = ("accounts/",)
+
+
+def routes() -> list[tuple[str, Callable[..., Any], dict[str, type]]]:
+    """Return (path template, view, parameter types) of every route."""
+
+    def walk(resolver: URLResolver, prefix: str, converters: dict[str, Any]):
+        for entry in resolver.url_patterns:
+            path = prefix + str(entry.pattern)
+            known = {**converters, **entry.pattern.converters}
+            if isinstance(entry, URLResolver):
+                yield from walk(entry, path, known)
+            else:
+                assert isinstance(entry, URLPattern)
+                yield path, entry.callback, known
+
+    return list(walk(get_resolver(), "", {}))
+
+
+ROUTES = routes()
+OWN_ROUTES = [route for route in ROUTES if not route[0].startswith(PUBLIC_PREFIXES)]
+
+
+def fill(path: str, values: dict[str, Any]) -> str:
+    for name, value in values.items():
+        for form in (f"<uuid:{name}>", f"<int:{name}>", f"<str:{name}>", f"<slug:{name}>"):
+            path = path.replace(form, str(value))
+    assert "<" not in path, f"no value for a parameter of {path}"
+    return "/" + path
+
+
+def unknown_values(converters: dict[str, Any]) -> dict[str, Any]:
+    by_type = {"UUIDConverter": uuid.uuid4(), "IntConverter": 999_999}
+    return {name: by_type.get(type(c).__name__, "unknown") for name, c in converters.items()}
+
+
+def ids(route) -> str:
+    return route[0] or "/"
+
+
+def test_the_walk_finds_the_routes_that_we_know():
+    paths = {path for path, _, _ in ROUTES}
+    assert {"", "members/", "runs/", "accounts/login/"} <= paths
+
+
+@pytest.mark.parametrize("route", OWN_ROUTES, ids=ids)
+def test_every_view_names_the_permission_that_it_needs(route):
+    path, view, _ = route
+    permission = getattr(
+        inspect.unwrap(view, stop=lambda f: hasattr(f, "required_permission")),
+        "required_permission",
+        None,
+    )
+    assert permission in ALL_PERMISSIONS, f"{path} is not guarded by require_permission"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("route", OWN_ROUTES, ids=ids)
+def test_strangers_and_outsiders_get_nothing(route, method, acme, outsider):
+    path, _, converters = route
+    address = fill(path, unknown_values(converters))
+    stranger = Client(headers={"host": host("acme")})
+    # The outsider's good session of the other host, shown here.
+    visitor = Client(headers={"host": host("acme")})
+    visitor.cookies[settings.SESSION_COOKIE_NAME] = session_for(outsider, "globex")
+    # And a session made on this host for somebody who does not belong here.
+    intruder = Client(headers={"host": host("acme")})
+    intruder.cookies[settings.SESSION_COOKIE_NAME] = session_for(outsider, "acme")
+    for client in (stranger, visitor, intruder):
+        response = getattr(client, method)(address)
+        assert response.status_code in (302, 401, 403, 405), address
+        if response.status_code == 302:
+            assert response["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", list(Membership.Role))
+@pytest.mark.parametrize("route", OWN_ROUTES, ids=ids)
+def test_a_role_without_the_permission_is_refused(route, role, acme, request, client_for):
+    path, view, converters = route
+    permission = inspect.unwrap(
+        view, stop=lambda f: hasattr(f, "required_permission")
+    ).required_permission
+    if permission in PERMISSIONS[role]:
+        pytest.skip("this role may")
+    client = client_for(request.getfixturevalue(role.lower()), acme)
+    address = fill(path, unknown_values(converters))
+    for response in (client.get(address), client.post(address)):
+        assert response.status_code in (403, 405), address
+    assert 403 in {client.get(address).status_code, client.post(address).status_code}
+
+
+OBJECT_ROUTES = [route for route in OWN_ROUTES if route[2]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("route", OBJECT_ROUTES, ids=ids)
+def test_an_object_of_one_tenant_is_not_found_on_another(
+    route, method, acme, globex, client_for, owner, consultant
+):
+    path = route[0]
+    make = objects.FOR_ROUTE.get(path)
+    assert make, f"tell tests/objects.py how to make what {path} shows"
+    with tenant_context("globex"):
+        values = make(consultant)
+        before = objects.fingerprint("globex")
+    address = fill(path, values)
+    # It is there for its own people (whatever the answer is: not 404) ...
+    own = client_for(consultant, globex).get(address)
+    assert own.status_code != 404, address
+    # ... and for an owner of the other tenant there is no such thing, and nothing changes.
+    before = objects.fingerprint("globex")
+    answer = getattr(client_for(owner, acme), method)(address, {})
+    assert answer.status_code in (404, 405), address
+    assert objects.fingerprint("globex") == before
+
+
+# --- sockets -----------------------------------------------------------------------------------
+
+SOCKETS = ["/" + str(pattern.pattern) for pattern in websocket_urlpatterns]
+
+
+def open_socket(path: str, *, on: str, key: str, origin: str | None = None) -> tuple[bool, Any]:
+    """Try to connect; return whether the handshake was accepted, and the first frame."""
+    from aii_site.asgi import application
+
+    headers = [
+        (b"host", host(on).encode()),
+        (b"cookie", f"{settings.SESSION_COOKIE_NAME}={key}".encode()),
+    ]
+    if origin != "":
+        headers.append((b"origin", (origin or f"http://{host(on)}").encode()))
+
+    async def attempt():
+        socket = WebsocketCommunicator(application, path, headers=headers)
+        accepted, detail = await socket.connect(timeout=5)
+        frame = None
+        if accepted:
+            message = await socket.receive_output(timeout=5)
+            frame = json.loads(message["text"]) if message["type"] == "websocket.send" else message
+        await socket.disconnect()
+        return accepted, frame if accepted else detail
+
+    return asyncio.run(attempt())
+
+
+def test_there_are_sockets():
+    assert "/ws/live/" in SOCKETS
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", SOCKETS)
+def test_a_member_hears_and_nobody_else_does(path, acme, viewer, outsider):
+    accepted, frame = open_socket(path, on="acme", key=session_for(viewer, "acme"))
+    assert accepted
+    assert frame["type"] == "snapshot"
+    refused = [
+        {"on": "acme", "key": ""},
+        {"on": "acme", "key": "x" * 32},
+        {"on": "acme", "key": session_for(outsider, "globex")},
+        {"on": "acme", "key": session_for(outsider, "acme")},
+        {"on": "globex", "key": session_for(viewer, "acme")},
+        {"on": "nobody", "key": session_for(viewer, "acme")},
+        {"on": "acme", "key": session_for(viewer, "acme"), "origin": "http://evil.example"},
+        {"on": "acme", "key": session_for(viewer, "acme"), "origin": f"http://{host('globex')}"},
+        {"on": "acme", "key": session_for(viewer, "acme"), "origin": ""},
+    ]
+    for attempt in refused:
+        accepted, frame = open_socket(path, **attempt)
+        # Either the handshake is refused, or the only word is good-bye.
+        assert not accepted or frame.get("type") in ("bye", "websocket.close"), attempt
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+def own_tasks() -> list[str]:
+    current_app.loader.import_default_modules()
+    return sorted(name for name in current_app.tasks if not name.startswith(("celery.", "tests.")))
+
+
+@pytest.mark.parametrize("name", own_tasks())
+def test_every_task_has_a_base_that_knows_about_tenants(name):
+    assert isinstance(current_app.tasks[name], PlatformTask)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", own_tasks())
+def test_a_tenants_task_does_not_run_without_a_tenant_that_exists(name):
+    task = current_app.tasks[name]
+    if not isinstance(task, TenantTask):
+        pytest.skip("a task of the platform; it chooses a tenant for each query or fails")
+    for schema in ("", "public", "nobody"):
+        with pytest.raises(NoTenantChosen):
+            task(tenant_schema=schema)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", own_tasks())
+def test_a_task_sent_for_one_tenant_with_ids_of_another_changes_nothing(
+    name, acme, globex, consultant
+):
+    task = current_app.tasks[name]
+    wanted = {
+        key
+        for key, parameter in inspect.signature(task.run).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    if not isinstance(task, TenantTask) or not wanted:
+        pytest.skip("takes no ids")
+    make = objects.FOR_TASK.get(name)
+    assert make, f"tell tests/objects.py what {name} works on"
+    with tenant_context("globex"):
+        values = make(consultant)
+    before = objects.fingerprint("globex")
+    task(tenant_schema="acme", **values)
+    assert objects.fingerprint("globex") == before
