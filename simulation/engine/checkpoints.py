@@ -1,0 +1,111 @@
+"""A run as bytes: a checksum, a JSON header and the integer arrays.
+
+A resumed run ends on the same digest. Forces and readings are not stored: they are functions of the
+integers. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulation.engine.errors import BadRequest, CheckpointDamaged
+from simulation.engine.requests import check_request
+from simulation.engine.scenarios import SCENARIOS
+from simulation.engine.series import Track
+
+if TYPE_CHECKING:
+    from simulation.engine.state import State
+
+MAGIC = b"AII checkpoint 1\n"
+_DIGEST_BYTES = 32
+
+
+def to_bytes(state: State) -> bytes:
+    """Return the whole run so far as bytes: state, references, proofs and series."""
+    header = {
+        "request": asdict(state.request),
+        "names": state.names,
+        "step": state.step,
+        "proved_steps": state.proved_steps,
+        "information_lost": state.information_lost,
+        "broken": state.broken,
+        "tracks": {name: track.to_json() for name, track in state.tracks.items()},
+        "digest_start": state.digest_start,
+        "digest": state.digest(),
+        "momentum_0_q": state.momentum_0_q,
+        "mass_0_q": state.mass_0_q,
+        "real": state.real.tolist(),
+        "whole": state.whole.tolist(),
+        "row": state.row.tolist(),
+    }
+    text = json.dumps(header, allow_nan=False).encode("ascii")
+    body = len(text).to_bytes(8, "little") + text
+    body += state.mass.astype("<f8").tobytes()
+    body += state.x_q.astype("<i8").tobytes() + state.p_q.astype("<i8").tobytes()
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def from_bytes(content: bytes) -> State:
+    """Return the run of a checkpoint, verified against its checksum and its own digest.
+
+    Raises ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
+    """
+    start = len(MAGIC) + _DIGEST_BYTES
+    if not content.startswith(MAGIC):
+        raise CheckpointDamaged("These bytes are no checkpoint of this engine.")
+    body = content[start:]
+    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
+        raise CheckpointDamaged("The checkpoint is damaged: its checksum does not match.")
+    try:
+        return _rebuild(body)
+    except (KeyError, ValueError, TypeError, BadRequest) as error:
+        raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
+
+
+def _rebuild(body: bytes) -> State:
+    from simulation.engine.state import State
+
+    size = int.from_bytes(body[:8], "little")
+    header: dict[str, Any] = json.loads(body[8 : 8 + size])
+    wanted = dict(header["request"])
+    # A fixed scenario takes no number of bodies, but a checkpoint names it.
+    bodies = wanted.pop("bodies")
+    fixed = wanted["scenario"] in SCENARIOS and SCENARIOS[wanted["scenario"]].is_fixed
+    request = check_request(bodies=None if fixed else bodies, **wanted)
+    if request.bodies != bodies:
+        raise ValueError("the number of bodies is not the scenario's")
+    mass, x_q, p_q = _arrays(body[8 + size :], bodies)
+    state = State(request, tuple(header["names"]), mass, x_q, p_q)
+    if state.digest() != header["digest"]:
+        raise ValueError("the state does not have the digest that was stored with it")
+    _restore_history(state, header)
+    return state
+
+
+def _restore_history(state: State, header: dict[str, Any]) -> None:
+    state.step = int(header["step"])
+    state.proved_steps = int(header["proved_steps"])
+    state.information_lost = bool(header["information_lost"])
+    state.broken = header["broken"]
+    state.tracks = {name: Track.from_json(track) for name, track in header["tracks"].items()}
+    state.digest_start = header["digest_start"]
+    x, y, z = header["momentum_0_q"]
+    state.momentum_0_q = (int(x), int(y), int(z))
+    state.mass_0_q = int(header["mass_0_q"])
+    state.real[:] = header["real"]
+    state.whole[:] = header["whole"]
+    state.row[:] = header["row"]
+
+
+def _arrays(content: bytes, bodies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if len(content) != 7 * 8 * bodies:
+        raise ValueError("the arrays are not complete")
+    mass = np.frombuffer(content, "<f8", bodies).astype(np.float64)
+    whole = np.frombuffer(content, "<i8", 6 * bodies, 8 * bodies).astype(np.int64)
+    x_q, p_q = whole.reshape(2, 3, bodies)
+    return mass, np.ascontiguousarray(x_q), np.ascontiguousarray(p_q)

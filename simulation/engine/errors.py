@@ -1,0 +1,15 @@
+"""What the engine refuses, each as a sentence that can be shown to a person."""
+
+from __future__ import annotations
+
+
+class BadRequest(ValueError):
+    """The request asks for something that the scenario does not offer."""
+
+
+class OutOfRange(ArithmeticError):
+    """A step would leave the range of the integers; it was undone, nothing overflowed."""
+
+
+class CheckpointDamaged(ValueError):
+    """The bytes are no checkpoint of this engine, or not all of them are as they were written."""

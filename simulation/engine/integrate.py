@@ -1,0 +1,200 @@
+"""Advancing a state under its laws, undoing the step that breaks one, and retracing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulation.engine import kernels
+from simulation.engine.errors import OutOfRange
+from simulation.engine.laws import Violation, describe_violation
+from simulation.engine.requests import Fault, check_fault
+from simulation.engine.state import State
+
+# Steps of one call into the kernel: bounds the record (40 bytes a step) and the delay of an exact
+# sum.
+BLOCK_STEPS = 4096
+
+_RANGES = (
+    (kernels.LEFT_DRIFT, "a body moves too far in one step"),
+    (kernels.LEFT_POSITION, "a body left the box"),
+    (kernels.LEFT_PAIR, "two bodies came too close"),
+    (kernels.LEFT_MOMENTUM, "a body became too fast"),
+)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one call of ``advance`` did. The state stands at the last verified step."""
+
+    steps_done: int
+    violation: Violation | None
+    retraced: bool | None  # whether the steps were run backwards and matched; None when not tried
+
+
+@dataclass(frozen=True)
+class _Drill:
+    """A fault in the kernel's terms: what is added to one body's momentum and to the readings."""
+
+    push_body: int
+    push_q: int
+    altered: np.ndarray
+
+
+def advance(
+    state: State, steps: int, *, retrace: bool = False, fault: Fault | None = None
+) -> StepReport:
+    """Advance ``state`` in place by up to ``steps`` steps, each verified against every law.
+
+    Stops at the first step that breaks a law; that step is undone. With ``retrace`` the steps are
+    then run backwards on a copy and compared bit for bit, which doubles the cost. ``fault`` is
+    applied in its step. Raises ``OutOfRange`` (state at the last verified step), ``BadRequest`` for
+    a senseless fault.
+    """
+    if steps < 0:
+        raise ValueError("steps must not be negative")
+    if fault is not None:
+        check_fault(fault, state.request)
+    start = state.clone() if retrace else None
+    begun = state.step
+    violation = None
+    while violation is None and state.step < begun + steps:
+        block = min(BLOCK_STEPS, begun + steps - state.step)
+        drill = None
+        if fault is not None and fault.step > state.step:
+            drill = _drill(state, fault) if fault.step == state.step + 1 else None
+            block = 1 if drill else min(block, fault.step - 1 - state.step)
+        violation = _advance_block(state, block, drill)
+    done = state.step - begun
+    matched = None if start is None or not done else _matches_backwards(state, start, done)
+    return StepReport(done, violation, matched)
+
+
+def retrace(state: State, steps: int) -> State:
+    """Return a copy of ``state`` run ``steps`` steps backwards, by the same map inverted.
+
+    The laws are checked on the way back too; the copy stops early where one is broken, or where the
+    range is left, and then its digest is not the one that was asked for.
+    """
+    back = state.clone()
+    for begin in range(0, steps, BLOCK_STEPS):
+        block = min(BLOCK_STEPS, steps - begin)
+        done, outcome, _ = _call_kernel(back, block, -1, None)
+        back.step -= done
+        if outcome:
+            break
+    back.refresh()
+    return back
+
+
+def prove_by_retracing(state: State) -> str:
+    """Run everything backwards, note whether it came to its start, return the digest reached."""
+    digest = retrace(state, state.step).digest()
+    note_retraced(state, digest == state.digest_start)
+    return digest
+
+
+def note_retraced(state: State, matched: bool) -> None:
+    """Record the answer of a retrace of the whole run."""
+    if matched:
+        state.proved_steps = state.step
+    else:
+        state.information_lost = True
+
+
+def _matches_backwards(state: State, start: State, steps: int) -> bool:
+    back = retrace(state, steps)
+    matched = np.array_equal(back.x_q, start.x_q) and np.array_equal(back.p_q, start.p_q)
+    if matched:
+        # Each stretch that maps back to its own start makes the whole a bijection.
+        state.proved_steps += steps
+    else:
+        state.information_lost = True
+    return bool(matched)
+
+
+def _advance_block(state: State, steps: int, drill: _Drill | None) -> Violation | None:
+    first = state.step + 1
+    done, outcome, record = _call_kernel(state, steps, 1, drill)
+    state.step += done
+    _track(state, first, record[:done])
+    if done:
+        state.row[:] = record[done - 1]
+    if not outcome:
+        # The kernel compares modulo 2^64; this sum has no modulus.
+        if state.momentum_q() != state.momentum_0_q:
+            raise AssertionError("the exact momentum differs where the kernel found none")
+        return None
+    left = [why for bit, why in _RANGES if outcome & bit]
+    if left:
+        state.refresh()
+        raise OutOfRange(
+            f"Step {state.step + 1} of {state.definition.title} was not taken: {left[0]} for the "
+            "integers of this scenario. Nothing overflowed; choose a smaller step or fewer steps."
+        )
+    violation = describe_violation(state, outcome, record[done], drill is not None and _mass(drill))
+    state.refresh()
+    return violation
+
+
+def _mass(drill: _Drill) -> int:
+    return int(drill.altered[5])
+
+
+def _call_kernel(
+    state: State, steps: int, direction: int, drill: _Drill | None
+) -> tuple[int, int, np.ndarray]:
+    record = np.zeros((steps, kernels.COLUMNS))
+    done, outcome = kernels.advance_verified(
+        steps,
+        direction,
+        state.x,
+        state.x_q,
+        state.p_q,
+        state.k_q,
+        state.u_q,
+        state.mass,
+        state.charge,
+        state.drift,
+        state.real,
+        state.whole,
+        state.reading,
+        drill.altered if drill else np.zeros(6),
+        drill.push_body if drill else 0,
+        drill.push_q if drill else 0,
+        state.before,
+        record,
+    )
+    return int(done), int(outcome), record
+
+
+def _track(state: State, first: int, record: np.ndarray) -> None:
+    steps = np.arange(first, first + len(record))
+    state.tracks["energy"].extend(
+        steps, record[:, kernels.ENERGY_ERROR], record[:, kernels.ENERGY_LIMIT]
+    )
+    state.tracks["angular_momentum"].extend(
+        steps, record[:, kernels.SPIN_ERROR], record[:, kernels.SPIN_LIMIT]
+    )
+    state.tracks["momentum"].extend(steps, record[:, kernels.MOMENTUM_ERROR], np.zeros(len(record)))
+
+
+def _drill(state: State, fault: Fault) -> _Drill:
+    """Translate a fault into what the kernel adds. Whole numbers move by one at least."""
+    altered = np.zeros(6)
+    size = fault.relative_size
+    if fault.kind == "momentum":
+        largest = int(np.max(np.abs(state.p_q[:, fault.body])))
+        return _Drill(fault.body, max(1, round(size * largest)), altered)
+    reading = state.reading
+    if fault.quantity == "energy":
+        altered[0] = size * (reading[kernels.KINETIC] - reading[kernels.POTENTIAL])
+    elif fault.quantity == "angular_momentum":
+        altered[3] = size * reading[kernels.SPIN_SCALE]
+    elif fault.quantity == "momentum":
+        altered[4] = max(1.0, np.rint(size * float(np.sum(np.abs(state.p_q.astype(np.float64))))))
+        altered[4] = min(altered[4], 2.0**62)
+    else:
+        altered[5] = max(1.0, np.rint(size * 2.0**40))
+    return _Drill(0, 0, altered)

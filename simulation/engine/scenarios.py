@@ -1,0 +1,273 @@
+"""The five scenarios: what moves, in which units, on which integer grid, and within which limits.
+
+Everything is in N-body units, G = 1; a scenario names its unit of length and mass in SI, and the
+unit of time follows. Initial states use only +, -, *, / and square roots, which IEEE 754 defines to
+the last bit: a sine or a power may differ between two machines, and with it the digest.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+GRAVITATIONAL_CONSTANT = 6.67430e-11  # m^3/(kg s^2), CODATA 2018
+ASTRONOMICAL_UNIT_M = 149_597_870_700.0  # IAU 2012, exact
+# The Sun's G*m is known to ten digits, its mass to five: derive the mass from it, so that the unit
+# of time is right.
+SOLAR_MASS_KG = 1.32712440018e20 / GRAVITATIONAL_CONSTANT  # JPL DE405
+PARSEC_M = 3.0856775814913673e16
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Names, masses (N,), positions (N, 3) and velocities (N, 3) in N-body units, float64."""
+
+    names: tuple[str, ...]
+    mass: np.ndarray
+    position: np.ndarray
+    velocity: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The largest numbers that the integers must hold, in N-body units; the grid follows from them.
+
+    A run that goes further is stopped with a sentence. ``length`` of a coordinate, ``momentum`` of
+    a body's component, ``pair_force`` and ``pair_potential`` between any two.
+    """
+
+    length: float
+    momentum: float
+    pair_force: float
+    pair_potential: float
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One simulation on offer. ``bodies_min == bodies_max`` means that their number is fixed."""
+
+    name: str
+    title: str
+    description: str
+    length_m: float
+    mass_kg: float
+    softening_tu: float
+    dt_tu: float
+    dt_tu_min: float
+    dt_tu_max: float
+    steps: int
+    bodies: int
+    bodies_min: int
+    bodies_max: int
+    build: Callable[[int, int], Bodies]
+    reach: Callable[[int], Reach]
+    steps_max: int = 10_000_000
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the number of bodies cannot be chosen."""
+        return self.bodies_min == self.bodies_max
+
+    @property
+    def time_s(self) -> float:
+        """The unit of time: sqrt(length^3 / (G mass))."""
+        return math.sqrt(self.length_m**3 / (GRAVITATIONAL_CONSTANT * self.mass_kg))
+
+    @property
+    def energy_J(self) -> float:  # noqa: N802
+        """The unit of energy."""
+        return self.mass_kg * (self.length_m / self.time_s) ** 2
+
+    @property
+    def momentum_kg_m_per_s(self) -> float:
+        """The unit of momentum."""
+        return self.mass_kg * self.length_m / self.time_s
+
+    @property
+    def angular_momentum_kg_m2_per_s(self) -> float:
+        """The unit of angular momentum."""
+        return self.momentum_kg_m_per_s * self.length_m
+
+
+def _kepler(bodies: int, seed: int) -> Bodies:
+    """Return masses 0.7 and 0.3 at apocentre of an ellipse of semi-major axis 1 and e = 1/2."""
+    mass = np.array([0.7, 0.3])
+    separation, speed = 1.5, math.sqrt(1.0 / 3.0)
+    share = np.array([-0.3, 0.7])
+    position, velocity = np.zeros((2, 3)), np.zeros((2, 3))
+    position[:, 0] = share * separation
+    velocity[:, 1] = share * speed
+    return Bodies(("primary", "secondary"), mass, position, velocity)
+
+
+def _figure_eight(bodies: int, seed: int) -> Bodies:
+    """Return three equal masses on one curve: Chenciner & Montgomery (2000), Simo's values."""
+    x, y = 0.97000436, -0.24308753
+    vx, vy = -0.93240737, -0.86473146
+    position = np.array([[x, y, 0.0], [-x, -y, 0.0], [0.0, 0.0, 0.0]])
+    velocity = np.array([[-vx / 2, -vy / 2, 0.0], [-vx / 2, -vy / 2, 0.0], [vx, vy, 0.0]])
+    return Bodies(("first", "second", "third"), np.ones(3), position, velocity)
+
+
+def _pythagorean(bodies: int, seed: int) -> Bodies:
+    """Return masses 3, 4, 5 at rest at the corners of a 3-4-5 triangle: Burrau (1913)."""
+    position = np.array([[1.0, 3.0, 0.0], [-2.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
+    return Bodies(("three", "four", "five"), np.array([3.0, 4.0, 5.0]), position, np.zeros((3, 3)))
+
+
+def _solar_system(bodies: int, seed: int) -> Bodies:
+    """Return the Sun and eight planets from JPL Horizons."""
+    text = resources.files("simulation.engine").joinpath("data/solar_system.csv").read_text("utf-8")
+    rows = csv.reader(line for line in text.splitlines() if line and not line.startswith("#"))
+    _, *planets = rows
+    values = np.array([[float(cell) for cell in row[1:]] for row in planets])
+    names = tuple(row[0] for row in planets)
+    return Bodies(names, values[:, 0].copy(), values[:, 1:4].copy(), values[:, 4:7].copy())
+
+
+def _plummer(bodies: int, seed: int) -> Bodies:
+    """Return ``bodies`` equal masses of a Plummer sphere of scale radius 1 and mass 1, in balance.
+
+    A uniform point of the unit ball has the radius X^(1/3), so u / sqrt(1 - u^2) has Plummer's mass
+    profile with no power taken. Speeds by rejection: Aarseth, Henon & Wielen (1974), A&A 37, 183.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    position, velocity = np.empty((bodies, 3)), np.empty((bodies, 3))
+    for i in range(bodies):
+        # The outermost 0.15 % are left out: they would fix the size of the grid.
+        point, radius2 = _point_in_ball(random, 0.999)
+        position[i] = point / math.sqrt(1.0 - radius2)
+        escape_speed = math.sqrt(2.0 * math.sqrt(1.0 - radius2))
+        direction, length2 = _point_in_ball(random, 1.0)
+        velocity[i] = direction / math.sqrt(length2) * (escape_speed * _speed_share(random))
+    mass = np.full(bodies, 1.0 / bodies)
+    for vectors in (position, velocity):
+        # fsum rounds once, whatever the order: np.mean's order of additions is not promised.
+        vectors -= np.array([math.fsum(vectors[:, a]) / bodies for a in range(3)])
+    return Bodies(tuple(f"body {i}" for i in range(bodies)), mass, position, velocity)
+
+
+def _point_in_ball(random: np.random.Generator, radius2_max: float) -> tuple[np.ndarray, float]:
+    while True:
+        point = 2.0 * random.random(3) - 1.0
+        radius2 = float(point[0] * point[0] + point[1] * point[1] + point[2] * point[2])
+        if 1e-12 < radius2 < radius2_max:
+            return point, radius2
+
+
+def _speed_share(random: np.random.Generator) -> float:
+    """Draw v / v_escape from q^2 (1 - q^2)^(7/2), whose maximum is below 0.1."""
+    while True:
+        q, height = random.random(), 0.1 * random.random()
+        rest = 1.0 - q * q
+        if height < q * q * rest * rest * rest * math.sqrt(rest):
+            return float(q)
+
+
+_PLUMMER_SOFTENING = 0.0625
+
+
+def _plummer_reach(bodies: int) -> Reach:
+    mass2 = 1.0 / bodies**2
+    return Reach(
+        length=1024.0,
+        momentum=16.0 / bodies,
+        pair_force=mass2 / _PLUMMER_SOFTENING**2,
+        pair_potential=mass2 / _PLUMMER_SOFTENING,
+    )
+
+
+_ALL = (
+    Scenario(
+        name="kepler",
+        title="Kepler pair",
+        description="Two bodies on an ellipse of eccentricity 0.5: the orbit known in closed form.",
+        length_m=ASTRONOMICAL_UNIT_M,
+        mass_kg=SOLAR_MASS_KG,
+        softening_tu=0.0,
+        dt_tu=2.0**-8,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-5,
+        steps=16_384,
+        bodies=2,
+        bodies_min=2,
+        bodies_max=2,
+        build=_kepler,
+        reach=lambda bodies: Reach(16.0, 4.0, 8.0, 2.0),
+    ),
+    Scenario(
+        name="figure_eight",
+        title="Figure eight",
+        description="Three equal masses chase each other along one figure-eight curve.",
+        length_m=ASTRONOMICAL_UNIT_M,
+        mass_kg=SOLAR_MASS_KG,
+        softening_tu=0.0,
+        dt_tu=2.0**-8,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-5,
+        steps=16_384,
+        bodies=3,
+        bodies_min=3,
+        bodies_max=3,
+        build=_figure_eight,
+        reach=lambda bodies: Reach(16.0, 8.0, 64.0, 8.0),
+    ),
+    Scenario(
+        name="pythagorean",
+        title="Pythagorean three bodies",
+        description="Masses 3, 4 and 5 fall from rest: near collisions, then one is thrown out.",
+        length_m=ASTRONOMICAL_UNIT_M,
+        mass_kg=SOLAR_MASS_KG,
+        softening_tu=0.0625,
+        dt_tu=2.0**-12,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-9,
+        steps=262_144,
+        bodies=3,
+        bodies_min=3,
+        bodies_max=3,
+        build=_pythagorean,
+        reach=lambda bodies: Reach(4096.0, 256.0, 20.0 / 0.0625**2, 20.0 / 0.0625),
+    ),
+    Scenario(
+        name="solar_system",
+        title="Solar System",
+        description="The Sun and eight planets from JPL Horizons, Earth and Moon as one body.",
+        length_m=ASTRONOMICAL_UNIT_M,
+        mass_kg=SOLAR_MASS_KG,
+        softening_tu=0.0,
+        dt_tu=2.0**-7,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-5,
+        steps=20_000,
+        bodies=9,
+        bodies_min=9,
+        bodies_max=9,
+        build=_solar_system,
+        reach=lambda bodies: Reach(64.0, 2.0**-7, 2.0**-10, 2.0**-8),
+    ),
+    Scenario(
+        name="plummer",
+        title="Plummer sphere",
+        description="A star cluster of equal masses in balance, drawn at random from a seed.",
+        length_m=PARSEC_M,
+        mass_kg=1000.0 * SOLAR_MASS_KG,
+        softening_tu=_PLUMMER_SOFTENING,
+        dt_tu=2.0**-7,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-5,
+        steps=1024,
+        bodies=256,
+        bodies_min=2,
+        bodies_max=16_384,
+        build=_plummer,
+        reach=_plummer_reach,
+    ),
+)
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -1,0 +1,267 @@
+"""The state of one run: the integers that move, the references of its laws, what was found."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+
+import numpy as np
+
+from conservation import exact_sum
+from simulation.engine import kernels
+from simulation.engine.grid import Grid, choose_grid, quantise
+from simulation.engine.requests import Request
+from simulation.engine.scenarios import SCENARIOS, Scenario
+from simulation.engine.series import Track
+
+TRACKED = ("energy", "momentum", "angular_momentum")
+STATE_BITS_PER_BODY = 6 * 64
+
+
+class State:
+    """Positions and momenta of a run as (3, N) int64, with all that verifying its steps needs.
+
+    Made by ``engine.prepare`` or ``checkpoints.from_bytes``; changed by ``engine.advance`` alone.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        names: tuple[str, ...],
+        mass: np.ndarray,
+        x_q: np.ndarray,
+        p_q: np.ndarray,
+    ) -> None:
+        """Take the integers of step 0 and read every quantity's reference from them."""
+        self.request = request
+        self.names = names
+        self.mass = mass
+        self.x_q = x_q
+        self.p_q = p_q
+        self.grid = choose_grid(self.definition, request.bodies)
+        self.step = 0
+        self.tracks = {name: Track() for name in TRACKED}
+        # Steps whose retracing matched, and whether one did not.
+        self.proved_steps = 0
+        self.information_lost = False
+        self.broken: dict[str, dict[str, object]] = {}
+        self._allocate()
+        self._take_references()
+        self.digest_start = self.digest()
+
+    def _allocate(self) -> None:
+        n = self.bodies
+        quantum = self.grid.momentum_quantum
+        self.charge = self.mass * math.sqrt(self.dt_tu / 2.0 / quantum)
+        self.drift = self.dt_tu * quantum / (self.mass * self.grid.length_quantum)
+        self.x = np.zeros((3, n))
+        self.k_q = np.zeros((3, n), dtype=np.int64)
+        self.u_q = np.zeros(n, dtype=np.int64)
+        self.before = np.zeros((4, 3, n), dtype=np.int64)
+        self.reading = np.zeros(kernels.READINGS)
+        self.row = np.zeros(kernels.COLUMNS)
+        self.real = np.zeros(kernels.REALS)
+        self.whole = np.zeros(kernels.WHOLES, dtype=np.int64)
+        self.real[kernels.LENGTH_QUANTUM] = self.grid.length_quantum
+        self.real[kernels.MOMENTUM_QUANTUM] = quantum
+        self.real[kernels.DT] = self.dt_tu
+        self.real[kernels.SOFTENING2] = self.definition.softening_tu**2
+        # A product of charges is a product of masses times dt/2 in quanta: undo that for the
+        # potential.
+        to_mass2 = 2.0 * quantum / self.dt_tu
+        self.real[kernels.POTENTIAL_PER_CHARGE] = to_mass2 / self.grid.potential_quantum
+        self.real[kernels.POTENTIAL_QUANTUM] = self.grid.potential_quantum
+        self.whole[kernels.PAIR_BITS] = self.grid.pair_bits
+
+    def clone(self) -> State:
+        """Return an independent copy."""
+        return copy.deepcopy(self)
+
+    def refresh(self) -> None:
+        """Recompute forces and readings from the integers (after a rollback or a checkpoint)."""
+        np.multiply(self.x_q, self.grid.length_quantum, out=self.x)
+        within = kernels.half_kicks(
+            self.x,
+            self.charge,
+            self.real[kernels.SOFTENING2],
+            self.real[kernels.POTENTIAL_PER_CHARGE],
+            self.grid.pair_bits,
+            self.k_q,
+            self.u_q,
+        )
+        if not within:
+            raise AssertionError("a stored state is outside its own range")
+        kernels.read_state(self.x, self.p_q, self.k_q, self.u_q, self.mass, self.real, self.reading)
+
+    def _take_references(self) -> None:
+        self.refresh()
+        real, reading = self.real, self.reading
+        self.read_second_order()
+        real[kernels.ENERGY_0] = self.energy_tu
+        real[kernels.BOUND_0] = reading[kernels.BOUND]
+        real[kernels.ENERGY_SCALE_0] = reading[kernels.KINETIC] - reading[kernels.POTENTIAL]
+        real[kernels.SPIN_SCALE_0] = reading[kernels.SPIN_SCALE]
+        real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1] = self.angular_momentum_tu
+        self.momentum_0_q = self.momentum_q()
+        self.mass_0_q = self.mass_q()
+        # The kernel compares modulo 2^64.
+        self.whole[kernels.MOMENTUM_X0 : kernels.MOMENTUM_Z0 + 1] = [
+            _wrap(total) for total in self.momentum_0_q
+        ]
+        self.whole[kernels.MASS_BITS_0] = _wrap(exact_sum(self.mass.view(np.int64)))
+
+    def read_second_order(self) -> tuple[float, float]:
+        """Return (H2, its bound B, see ``kernels``) of the current state; O(N^2)."""
+        kernels.second_order_term(
+            self.x,
+            self.p_q,
+            self.mass,
+            self.charge,
+            self.grid.momentum_quantum,
+            self.dt_tu,
+            self.real[kernels.SOFTENING2],
+            self.reading[kernels.FORCE2_PER_MASS],
+            self.reading,
+        )
+        return float(self.reading[kernels.H2]), float(self.reading[kernels.BOUND])
+
+    @property
+    def definition(self) -> Scenario:
+        """The scenario's units, limits and title."""
+        return SCENARIOS[self.request.scenario]
+
+    @property
+    def scenario(self) -> str:
+        """The scenario's name."""
+        return self.request.scenario
+
+    @property
+    def bodies(self) -> int:
+        """The number of bodies."""
+        return self.request.bodies
+
+    @property
+    def dt_tu(self) -> float:
+        """The step in the scenario's unit of time."""
+        return self.request.dt_tu
+
+    @property
+    def seed(self) -> int:
+        """The seed of the initial state (0 where nothing is drawn)."""
+        return self.request.seed
+
+    @property
+    def time_tu(self) -> float:
+        """The time since step 0 in the scenario's unit."""
+        return self.step * self.dt_tu
+
+    @property
+    def time_s(self) -> float:
+        """The time since step 0 in seconds."""
+        return self.time_tu * self.definition.time_s
+
+    @property
+    def energy_tu(self) -> float:
+        """Kinetic plus potential energy at the current step, in N-body units."""
+        return float(self.reading[kernels.KINETIC] + self.reading[kernels.POTENTIAL])
+
+    @property
+    def angular_momentum_tu(self) -> np.ndarray:
+        """The total angular momentum (3,) at the current step, in N-body units."""
+        return self.reading[kernels.SPIN_X : kernels.SPIN_Z + 1].copy()
+
+    @property
+    def state_bits(self) -> int:
+        """The bits of the integer state: six of 64 bits for each body."""
+        return STATE_BITS_PER_BODY * self.bodies
+
+    def momentum_q(self) -> tuple[int, int, int]:
+        """Return the exact total momentum in quanta."""
+        x, y, z = (exact_sum(component) for component in self.p_q)
+        return x, y, z
+
+    @property
+    def mass_exponent(self) -> int:
+        """The exponent of the coarsest power of two that divides every mass."""
+        return min(math.frexp(float(mass))[1] - 53 for mass in self.mass)
+
+    def mass_q(self) -> int:
+        """Return the exact total mass in quanta of 2^mass_exponent."""
+        exponent = self.mass_exponent
+        return exact_sum(int(math.ldexp(float(mass), -exponent)) for mass in self.mass)
+
+    def integer_positions(self) -> np.ndarray:
+        """Return the positions (N, 3) int64 in quanta."""
+        return np.ascontiguousarray(self.x_q.T)
+
+    def integer_momenta(self) -> np.ndarray:
+        """Return the momenta (N, 3) int64 in quanta."""
+        return np.ascontiguousarray(self.p_q.T)
+
+    def positions_tu(self) -> np.ndarray:
+        """Return the positions (N, 3) in N-body units."""
+        return self.integer_positions() * self.grid.length_quantum
+
+    def velocities_tu(self) -> np.ndarray:
+        """Return the velocities (N, 3) in N-body units."""
+        return self.integer_momenta() * self.grid.momentum_quantum / self.mass[:, None]
+
+    def positions_m(self) -> np.ndarray:
+        """Return the positions (N, 3) in metres."""
+        return self.positions_tu() * self.definition.length_m
+
+    def velocities_m_per_s(self) -> np.ndarray:
+        """Return the velocities (N, 3) in metres per second."""
+        return self.velocities_tu() * (self.definition.length_m / self.definition.time_s)
+
+    def masses_kg(self) -> np.ndarray:
+        """Return the masses (N,) in kilograms."""
+        return self.mass * self.definition.mass_kg
+
+    def digest(self) -> str:
+        """Return the SHA-256 of masses, grid, positions and momenta: equal states, equal digests.
+
+        Little-endian, body by body; the step and the time are no part of it, so that a run which
+        came back to its start shows the start's digest.
+        """
+        grid = [self.grid.length_exponent, self.grid.momentum_exponent]
+        head = json.dumps({"format": "aii-state-1", "bodies": self.bodies, "grid": grid})
+        found = hashlib.sha256(head.encode("ascii") + b"\n")
+        found.update(self.mass.astype("<f8").tobytes())
+        found.update(self.integer_positions().astype("<i8").tobytes())
+        found.update(self.integer_momenta().astype("<i8").tobytes())
+        return found.hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return a checkpoint; see ``checkpoints``."""
+        from simulation.engine.checkpoints import to_bytes
+
+        return to_bytes(self)
+
+    @staticmethod
+    def from_bytes(content: bytes) -> State:
+        """Return the state of a checkpoint, or raise ``CheckpointDamaged``."""
+        from simulation.engine.checkpoints import from_bytes
+
+        return from_bytes(content)
+
+
+def prepare_state(request: Request) -> State:
+    """Build the scenario's initial state on its integer grid."""
+    scenario = SCENARIOS[request.scenario]
+    bodies = scenario.build(request.bodies, request.seed)
+    grid: Grid = choose_grid(scenario, request.bodies)
+    momentum = bodies.mass[:, None] * bodies.velocity
+    return State(
+        request,
+        bodies.names,
+        bodies.mass,
+        quantise(bodies.position, grid.length_exponent),
+        quantise(momentum, grid.momentum_exponent),
+    )
+
+
+def _wrap(total: int) -> int:
+    return (total + 2**63) % 2**64 - 2**63
