@@ -98,13 +98,10 @@ def run(port: int) -> None:
 
         report("Bringing the database up to date")
         run_command(home, environment, "migrate")
-        report("Looking after the demo tenants")
-        demo = run_command(home, environment, "provision_demo", "--json")
-
-        report("Starting web server, task workers, scheduler, collector and reporter")
         supervisor = Supervisor(services, make_children(home, environment, port), report)
-        supervisor.start()
+        demo = start_platform(home, environment, supervisor)
         wait_until_ready(supervisor, port)
+        home.write_json("started.json", {"demo": True})
         print(welcome(json.loads(demo), port, home), flush=True)
         supervisor.watch()
     except Stopped:
@@ -114,6 +111,19 @@ def run(port: int) -> None:
         supervisor.stop()
         if services:
             services.stop()
+
+
+def start_platform(home: Home, environment: Mapping[str, str], supervisor: Supervisor) -> str:
+    """Start the processes and look after the demo tenants; return what is said of these."""
+    # In a home that has them already, both at once: starting Django twice is what takes the time.
+    is_first = not home.read_json("started.json")
+    demo = ""
+    if is_first:
+        report("Making the demo tenants")
+        demo = run_command(home, environment, "provision_demo", "--json")
+    report("Starting web server, task workers, scheduler, collector and reporter")
+    supervisor.start()
+    return demo or run_command(home, environment, "provision_demo", "--json")
 
 
 def external_environment(home: Home) -> dict[str, str]:
