@@ -79,6 +79,7 @@ function writeRow(row, value) {
 
 class LiveRows extends HTMLElement {
   #undo = null;
+  #prefix = "";
   #rows = new Map();
 
   connectedCallback() {
@@ -86,11 +87,11 @@ class LiveRows extends HTMLElement {
     this.body = this.querySelector("tbody, [data-rows]") ?? this;
     this.empty = this.querySelector("[data-empty]");
     this.whenFilled = this.querySelectorAll("[data-filled]");
-    this.prefix = this.getAttribute("prefix") ?? "";
+    this.#prefix = this.getAttribute("prefix") ?? "";
     this.passes = filterOf(this.getAttribute("filter"));
     for (const row of this.body.querySelectorAll(":scope > [data-key]")) this.#rows.set(row.dataset.key, row);
-    if (store.ready) this.#write(new Map(store.entries(this.prefix)));
-    this.#undo = store.on(this.prefix, (changes) => this.#write(changes));
+    if (store.ready) this.#write(new Map(store.entries(this.#prefix)));
+    this.#undo = store.on(this.#prefix, (changes) => this.#write(changes));
   }
 
   disconnectedCallback() {

@@ -9,7 +9,7 @@
  */
 
 import uPlot from "../vendor/uplot/uplot.min.js";
-import { clock, text } from "./format.js";
+import { clock, parts, text } from "./format.js";
 import { store } from "./live.js";
 import { formatOf } from "./live_elements.js";
 
@@ -177,7 +177,7 @@ class LiveStrip extends HTMLElement {
       series: [{}, { stroke: ink("--series-1"), width: 1.5, fill: this.log ? undefined : ink("--series-fill"), points: { show: false }, spanGaps: false },
         { stroke: ink("--critical"), width: 1.25, dash: [5, 4], points: { show: false }, spanGaps: false }],
       axes: [{ ...axis, size: 22, gap: 4, space: 64, values: (_, splits) => splits.map((t_s) => clock(t_s * 1000).slice(0, 5)) },
-        { ...axis, size: (chart, values) => axisWidth(chart, values, this.plot), gap: 6, space: 26, values: (_, splits) => splits.map((number) => (number === null ? "" : this.#format(number, 3))) }],
+        { ...axis, size: (chart, values) => axisWidth(chart, values, this.plot), gap: 6, space: 26, values: (_, splits) => splits.map((number) => (number === null ? "" : this.#axisLabel(number))) }],
       hooks: { draw: [(chart) => this.#drawMarks(chart)], setCursor: [(chart) => this.#tip(chart)] },
     }, this.#data(), this.plot);
   }
@@ -226,6 +226,14 @@ class LiveStrip extends HTMLElement {
     return text(value, { ...options, digits: digits ?? options.digits });
   }
 
+  /** Short: no trailing zeros, and the unit only where a prefix changes it (the note below names the plain one). */
+  #axisLabel(number) {
+    const options = formatOf(this);
+    const [label, unit] = parts(number, { ...options, digits: 3 });
+    const short = label.replace(/(\.\d*?)0+(?=×|$)/, "$1").replace(/\.(?=×|$)/, "");
+    return unit && unit !== options.unit ? `${short}\u202F${unit}` : short;
+  }
+
   #say(sentence) {
     this.emptyNote ??= this.plot.querySelector(".strip-empty") ?? this.plot.appendChild(part("div", "strip-empty"));
     this.emptyNote.hidden = sentence === "";
@@ -236,7 +244,7 @@ class LiveStrip extends HTMLElement {
     const limit = this.#series.limit.at(-1) ?? null;
     const value = this.#series.value.at(-1) ?? null;
     const over = limit !== null && value !== null && Math.abs(value) > Math.abs(limit);
-    const left = [`Last ${Math.round(this.window_s / 60)} min, UTC`, this.log ? "log scale" : null].filter(Boolean).join(" · ");
+    const left = [this.getAttribute("unit"), `last ${Math.round(this.window_s / 60)} min, UTC`, this.log ? "log scale" : ""].filter(Boolean).join(" · ");
     const right = limit === null ? "" : `${over ? "over the limit " : "limit "}${this.#format(limit, 3)}`;
     if (!this.noteParts) {
       this.noteParts = [part("span"), part("span")];

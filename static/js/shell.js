@@ -169,6 +169,22 @@ function startKeysSwitch() {
   }
 }
 
+/** A table that is wider than its box must be reachable by keyboard; the others must not be tab stops. */
+function markScrollers() {
+  for (const box of document.querySelectorAll(".table-box")) {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    box.toggleAttribute("tabindex", scrolls);
+    if (scrolls) box.tabIndex = 0;
+    box.toggleAttribute("role", scrolls);
+    if (scrolls) {
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", box.querySelector("caption")?.textContent.trim() || "Table");
+    } else {
+      box.removeAttribute("aria-label");
+    }
+  }
+}
+
 export function startShell() {
   document.addEventListener("click", onClick);
   document.addEventListener("keydown", onMenuKey);
@@ -184,4 +200,7 @@ export function startShell() {
     if (event.persisted) for (const form of document.forms) delete form.dataset.sent;
   });
   startKeysSwitch();
+  markScrollers();
+  addEventListener("resize", markScrollers);
+  document.addEventListener("toggle", markScrollers, true);
 }
