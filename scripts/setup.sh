@@ -31,6 +31,9 @@ attempt() {
     *"hash"*"mismatch"* | *"Hash mismatch"* | *"DO NOT MATCH THE HASHES"*)
         refuse "$what failed: a downloaded package is not the one that the lock file names. Nothing was installed."
         ;;
+    *"certificate"* | *"CERTIFICATE"*)
+        refuse "$what failed: the package index shows a certificate that this machine does not trust. Set SSL_CERT_FILE to your proxy's."
+        ;;
     *"error sending request"* | *"onnection"* | *"dns error"* | *"resolve"*"host"* | *"timed out"* | *"Failed to fetch"* | *"No matching distribution"*)
         refuse "$what failed: the package index was not reached. Check the network (or PIP_INDEX_URL, UV_DEFAULT_INDEX, HTTPS_PROXY) and try again."
         ;;
@@ -78,6 +81,11 @@ cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}}
 if ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
     # An account without a home folder.
     export UV_CACHE_DIR="$(pwd)/.boot/cache" PIP_NO_CACHE_DIR=1
+fi
+
+if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+    # The machine's certificates, which a company's proxy may need; where there are none, uv has its own.
+    export UV_SYSTEM_CERTS=true
 fi
 
 uv=.boot/bin/uv
