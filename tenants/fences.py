@@ -15,9 +15,8 @@ from __future__ import annotations
 from django.db import connections
 from psycopg import sql
 
+from tenants.owner import OWNER_ALIAS
 from tenants.roles import TENANT_GROUP, tenant_role
-
-OWNER_ALIAS = "owner"
 
 # Rows of shared tables that a tenant's role may see. Each condition is true for rows of the own
 # tenant only.

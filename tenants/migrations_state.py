@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from io import StringIO
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.commands import migrate as core_migrate
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
 
 from tenants.context import PUBLIC_SCHEMA, public_context, tenant_context
-from tenants.fences import OWNER_ALIAS
+from tenants.owner import OWNER_ALIAS
+
+# Migrated like a tenant's and never used as one: new tenants are copied from it (tenants.cloning).
+TEMPLATE_SCHEMA = "aii_template"
 
 # A cold no-op migrate of 131 schemas takes 29 s; one UNION ALL over their django_migrations 45 ms.
 
@@ -24,9 +29,10 @@ def migrate_schema(schema: str) -> None:
         else tenant_context(schema, include_public=False)
     )
     with context:
+        if schema == TEMPLATE_SCHEMA:
+            with connections[OWNER_ALIAS].cursor() as cursor:
+                cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {TEMPLATE_SCHEMA}")
         # The recorder must not find public's django_migrations through the search path.
-        from django.db.migrations.recorder import MigrationRecorder
-
         MigrationRecorder(connections[OWNER_ALIAS]).ensure_schema()
     with public_context() if schema == PUBLIC_SCHEMA else tenant_context(schema):
         core_migrate.Command(stdout=StringIO()).execute(
@@ -53,13 +59,13 @@ def migrate_schema(schema: str) -> None:
 
 
 def list_schemas() -> list[str]:
-    """Return public and each tenant's schema; public alone before the first migration."""
+    """Return public, the template and each tenant's schema; at first public alone."""
     with public_context(), connections[OWNER_ALIAS].cursor() as cursor:
         cursor.execute("SELECT to_regclass('public.tenants_tenant')")
         if cursor.fetchone()[0] is None:
             return [PUBLIC_SCHEMA]
         cursor.execute("SELECT schema_name FROM public.tenants_tenant ORDER BY schema_name")
-        return [PUBLIC_SCHEMA, *(row[0] for row in cursor.fetchall())]
+        return [PUBLIC_SCHEMA, TEMPLATE_SCHEMA, *(row[0] for row in cursor.fetchall())]
 
 
 def list_stale_schemas() -> list[str]:
@@ -75,8 +81,6 @@ def list_stale_schemas() -> list[str]:
 
 
 def _belongs(app_label: str, schema: str) -> bool:
-    from django.apps import apps
-
     name = apps.get_app_config(app_label).name
     return name in (settings.SHARED_APPS if schema == PUBLIC_SCHEMA else settings.TENANT_APPS)
 

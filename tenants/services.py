@@ -10,11 +10,12 @@ from django.core.validators import validate_email
 from django.db import connections, transaction
 from psycopg import sql
 
+from tenants.cloning import fill_schema
 from tenants.context import public_context
 from tenants.errors import Conflict, Invalid, Unavailable
-from tenants.fences import OWNER_ALIAS, apply_tenant_fence
-from tenants.migrations_state import migrate_schema
+from tenants.fences import apply_tenant_fence
 from tenants.models import RESERVED_SLUGS, Domain, Membership, Tenant, User
+from tenants.owner import OWNER_ALIAS
 from tenants.tasks import serve_queue
 
 
@@ -62,7 +63,7 @@ def provision_tenant(
         )
         with connections[OWNER_ALIAS].cursor() as cursor:
             cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(slug)))
-        migrate_schema(slug)
+        fill_schema(slug)
         apply_tenant_fence(slug)
         # Robust: should the broker be away, tenants.serve_new_queues tells the workers later.
         transaction.on_commit(partial(serve_queue, slug), using=OWNER_ALIAS, robust=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,8 @@ def _database(url: str, *, is_owner: bool) -> dict[str, Any]:
 DATABASES = {"default": _database(DATABASE_URL, is_owner=False)}
 if DATABASE_OWNER_URL:
     DATABASES["owner"] = _database(DATABASE_OWNER_URL, is_owner=True)
+# Copies the template schema for a new tenant; without it the migrations run (tenants.cloning).
+AII_PG_DUMP = shutil.which("pg_dump", path=str(embedded.bin_dir())) or shutil.which("pg_dump")
 TENANT_DB_ALIAS = "owner" if DATABASE_OWNER_URL else "default"
 DATABASE_ROUTERS = ["tenants.router.SchemaRouter"]
 TENANT_SYNC_ROUTER = "tenants.router.SchemaRouter"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 from django.conf import settings
@@ -38,14 +40,38 @@ def test_a_provisioned_tenant_answers_to_its_host_and_has_tables_behind_its_own_
     with tenant_context("initech"), connection.cursor() as cursor:
         cursor.execute("SELECT current_user, (SELECT count(*) FROM django_session)")
         assert cursor.fetchone() == ("t_initech", 0)
-    # The same tables as a tenant that was there before.
+
+
+@both
+@pytest.mark.parametrize("is_copied", [True, False])
+def test_a_copied_tenant_has_what_a_migrated_one_has(is_copied, settings):
+    if not is_copied:
+        settings.AII_PG_DUMP = None
+    provision()
+
+    assert describe("initech") == describe("aii_template")
+
+
+def describe(schema: str) -> list[tuple[str, str]]:
+    """Return every column, index, constraint and applied migration of a schema."""
+    statements = [
+        "SELECT table_name || column_name, data_type || coalesce(column_default, '') || is_nullable"
+        " || is_identity FROM information_schema.columns WHERE table_schema = '{0}'",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = '{0}'",
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = '{0}'::regnamespace",
+        "SELECT app, name FROM {0}.django_migrations",
+    ]
     with public_context(), connections["owner"].cursor() as cursor:
-        cursor.execute(
-            "SELECT schemaname, array_agg(tablename::text ORDER BY tablename) FROM pg_tables"
-            " WHERE schemaname IN ('acme', 'initech') GROUP BY 1"
-        )
-        tables = dict(cursor.fetchall())
-    assert tables["acme"] == tables["initech"]
+        cursor.execute(" UNION ALL ".join(statements).format(schema))
+        # PostgreSQL prints a condition that it read back with its casts in other places.
+        casts = re.compile(r"::character varying|::text|\[\]|[()]")
+        rows = [
+            tuple(casts.sub("", cell.replace(schema, "x")) for cell in row)
+            for row in cursor.fetchall()
+        ]
+    assert len(rows) > 20
+    return sorted(rows)
 
 
 @both

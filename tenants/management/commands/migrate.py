@@ -12,8 +12,9 @@ from django.core.management.commands import migrate as core_migrate
 from django.db import connections, transaction
 
 from tenants.context import PUBLIC_SCHEMA, public_context
-from tenants.fences import OWNER_ALIAS, apply_shared_fences, apply_tenant_fence
-from tenants.migrations_state import list_stale_schemas, migrate_schema
+from tenants.fences import apply_shared_fences, apply_tenant_fence
+from tenants.migrations_state import TEMPLATE_SCHEMA, list_stale_schemas, migrate_schema
+from tenants.owner import OWNER_ALIAS
 
 
 class Command(BaseCommand):
@@ -48,8 +49,9 @@ class Command(BaseCommand):
             apply_shared_fences()
         for schema in stale:
             self._migrate(schema)
-            with transaction.atomic(using=OWNER_ALIAS), public_context():
-                apply_tenant_fence(schema)
+            if schema != TEMPLATE_SCHEMA:
+                with transaction.atomic(using=OWNER_ALIAS), public_context():
+                    apply_tenant_fence(schema)
         self._print(options, stale)
 
     def _migrate(self, schema: str) -> None:

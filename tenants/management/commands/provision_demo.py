@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from tenants import services
 from tenants.context import public_context
-from tenants.fences import OWNER_ALIAS
 from tenants.models import Membership, Tenant, User
+from tenants.owner import OWNER_ALIAS
 
 WHO = "manage.py provision_demo"
 Role = Membership.Role

@@ -15,8 +15,8 @@ from django.utils import timezone
 from tenants import services
 from tenants.context import public_context
 from tenants.errors import DomainError
-from tenants.fences import OWNER_ALIAS
 from tenants.models import Membership
+from tenants.owner import OWNER_ALIAS
 
 
 class Command(BaseCommand):
