@@ -8,11 +8,22 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_after_setup
 
+from simulation.schedule import BEAT_SCHEDULE
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.development")
 
 app = Celery("aii")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Schedules are code: a new release cannot meet an old one's rows.
+app.conf.beat_schedule = {
+    "tenants.serve_new_queues": {
+        "task": "tenants.serve_new_queues",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
+    **BEAT_SCHEDULE,
+}
 
 
 @celeryd_after_setup.connect
