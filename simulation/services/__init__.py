@@ -1,0 +1,29 @@
+"""Every write to runs: asking for one, executing it, stopping it, and looking after those left
+alone.
+"""
+
+from simulation.services.execution import execute_run
+from simulation.services.recovery import reap_runs
+from simulation.services.requests import (
+    RUNS_ACTIVE_MAX,
+    RunNotActive,
+    RunTooLong,
+    RunUnknown,
+    TooManyActiveRuns,
+    cancel_run,
+    request_run,
+    rerun_run,
+)
+
+__all__ = [
+    "RUNS_ACTIVE_MAX",
+    "RunNotActive",
+    "RunTooLong",
+    "RunUnknown",
+    "TooManyActiveRuns",
+    "cancel_run",
+    "execute_run",
+    "reap_runs",
+    "request_run",
+    "rerun_run",
+]

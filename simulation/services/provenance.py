@@ -1,0 +1,55 @@
+"""Which code and which machine computed a run: what somebody needs who wants the same bits again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from simulation import engine
+
+
+@cache
+def describe_machine() -> dict[str, str]:
+    """Return integrator, code, libraries and machine, as text."""
+    return {
+        "integrator": engine.INTEGRATOR,
+        "engine_sha256": digest_of_the_engine(),
+        "aii": _version("aii"),
+        "python": platform.python_version(),
+        "numpy": _version("numpy"),
+        "numba": _version("numba"),
+        "machine": f"{platform.machine()}, {_processor()}",
+        "system": f"{platform.system()} {platform.release()}",
+        "host": platform.node(),
+    }
+
+
+def digest_of_the_engine() -> str:
+    """Return the SHA-256 over the engine's source and data, file by file: it names the code that
+    ran.
+    """
+    found = hashlib.sha256()
+    folder = Path(engine.__file__).parent
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".csv")):
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "from source"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"

@@ -1,0 +1,128 @@
+"""The end of a run, in one transaction: final state, results, last reading, alert, closed account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from monitoring import services as monitoring
+from simulation import engine
+from simulation.models import Checkpoint, Run, RunResult
+from simulation.services import live
+from simulation.services.claims import LostClaim
+from simulation.services.readings import readings_at_the_end
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended. ``engine_state`` is its last verified state; None when it never computed."""
+
+    state: Run.State
+    at: datetime
+    engine_state: engine.State | None = None
+    violation: engine.Violation | None = None
+    failure: str = ""
+    wall_s: float | None = None
+    digest_reversed: str = ""
+    steps_retraced: int | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    node: str = ""
+
+
+def settle_run(run: Run, ending: Ending) -> None:
+    """End a run that we hold. Raises ``LostClaim`` when we do not, and then writes nothing."""
+    with transaction.atomic():
+        held = (
+            Run.objects.select_for_update()
+            .filter(pk=run.pk, claim=run.claim, state__in=Run.ACTIVE)
+            .first()
+        )
+        if held is None:
+            raise LostClaim(str(run))
+        end_run(held, ending)
+
+
+def end_run(run: Run, ending: Ending) -> None:
+    """Write the end of an active run whose row is locked; publish it after commit."""
+    assert transaction.get_connection().in_atomic_block and run.is_active
+    run.state = ending.state
+    run.finished_at = ending.at
+    run.failure = ending.failure
+    run.violation = describe_violation(ending.violation)
+    run.digest_reversed = ending.digest_reversed
+    run.provenance = ending.provenance or run.provenance
+    run.wall_s = ending.wall_s
+    if ending.steps_retraced is not None:
+        run.steps_retraced = ending.steps_retraced
+    if ending.engine_state is not None:
+        _store_result(run, ending.engine_state, ending)
+    run.save()
+    Checkpoint.objects.filter(run_id=run.pk).delete()
+    if run.account_id is not None:
+        if ending.engine_state is not None:
+            monitoring.record_observation(
+                account_id=run.account_id,
+                node=ending.node,
+                observed_at=ending.at,
+                readings=readings_at_the_end(ending.engine_state, ending.violation),
+            )
+        monitoring.close_account(
+            account_id=run.account_id, closed_at=ending.at, outcome=ending.state
+        )
+    transaction.on_commit(partial(live.publish_row, run.pk), robust=True)
+
+
+def _store_result(run: Run, state: engine.State, ending: Ending) -> None:
+    outcome = engine.Outcome(
+        request=run.engine_request,
+        state=state,
+        violation=ending.violation,
+        stopped=ending.state != Run.State.DONE,
+        wall_s=ending.wall_s or 0.0,
+        digest_end=state.digest(),
+        digest_reversed=ending.digest_reversed or None,
+    )
+    run.summary = outcome.to_json()
+    run.step_done = state.step
+    run.digest_start = state.digest_start
+    run.digest_end = outcome.digest_end
+    RunResult.objects.create(
+        run_id=run.pk, step=state.step, state=state.to_bytes(), series=describe_series(state)
+    )
+
+
+def describe_violation(violation: engine.Violation | None) -> dict[str, Any] | None:
+    """Return what the page and the alert say about a broken law."""
+    if violation is None:
+        return None
+    return {
+        "quantity": violation.quantity,
+        "also_broken": list(violation.also_broken),
+        "law": violation.law,
+        "step": violation.step,
+        "expected": violation.expected,
+        "found": violation.found,
+        "error": violation.error,
+        "limit": violation.limit,
+        "unit": violation.unit,
+        "sentence": violation.sentence,
+    }
+
+
+def describe_series(state: engine.State) -> dict[str, dict[str, Any]]:
+    """Return the series of a state for the plots, as plain values."""
+    return {
+        name: {
+            "unit": engine.LAWS[name].quantity.unit,
+            "law": str(engine.LAWS[name].kind),
+            "step": series.step.tolist(),
+            "time_s": series.time_s.tolist(),
+            "error": series.error.tolist(),
+            "limit": series.limit.tolist(),
+        }
+        for name, series in engine.series(state).items()
+    }

@@ -1,0 +1,364 @@
+"""Asking for runs, stopping them, and what an execution leaves behind."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from monitoring.models import Account, Alert, Observation
+from simulation import engine, services
+from simulation.engine import Fault
+from simulation.models import Checkpoint, Run, RunResult
+from tenants.context import tenant_context
+from tenants.errors import Invalid
+from tests.simulation.conftest import NOON
+
+pytestmark = pytest.mark.django_db
+
+
+class TestRequestRun:
+    def test_takes_the_scenarios_defaults(self, in_acme, operator):
+        run = services.request_run(
+            acting_user=operator, scenario="solar_system", requested_at=NOON
+        )
+
+        run.refresh_from_db()
+        scenario = engine.SCENARIOS["solar_system"]
+        assert (run.bodies, run.dt_tu, run.steps) == (9, scenario.dt_tu, scenario.steps)
+        assert (run.state, run.requested_at) == (Run.State.QUEUED, NOON)
+        assert (run.requested_by_id, run.requested_by_email) == (operator.pk, operator.email)
+        assert run.estimate_s > 0
+
+    @pytest.mark.parametrize(
+        "inputs",
+        [
+            {"scenario": "no_such"},
+            {"scenario": "kepler", "steps": 0},
+            {"scenario": "kepler", "steps": 10**9},
+            {"scenario": "kepler", "bodies": 5},
+            {"scenario": "kepler", "dt_tu": float("nan")},
+            {"scenario": "kepler", "dt_tu": -1.0},
+            {"scenario": "plummer", "bodies": 1},
+            {"scenario": "plummer", "seed": -1},
+            {"scenario": "kepler", "steps": 10, "fault": Fault("momentum", 11)},
+            {"scenario": "kepler", "fault": Fault("nonsense", 1)},
+            {"scenario": "kepler", "fault": Fault("reading", 1, relative_size=float("inf"))},
+        ],
+    )
+    def test_refuses_what_the_engine_does_not_offer_and_writes_nothing(
+        self, in_acme, operator, inputs
+    ):
+        with pytest.raises(Invalid) as refusal:
+            services.request_run(acting_user=operator, requested_at=NOON, **inputs)
+
+        assert str(refusal.value).endswith(".")
+        assert not Run.objects.exists()
+
+    def test_refuses_what_would_take_too_long(self, in_acme, operator):
+        with pytest.raises(services.RunTooLong, match="hours"):
+            services.request_run(
+                acting_user=operator,
+                scenario="plummer",
+                bodies=16_384,
+                steps=300_000,
+                requested_at=NOON,
+            )
+        assert not Run.objects.exists()
+
+    def test_refuses_one_more_than_the_quota(self, queued):
+        for _ in range(services.RUNS_ACTIVE_MAX):
+            queued()
+        with pytest.raises(services.TooManyActiveRuns):
+            queued()
+        assert Run.objects.count() == services.RUNS_ACTIVE_MAX
+
+    def test_the_quota_is_each_tenants_own(self, queued, outsider):
+        for _ in range(services.RUNS_ACTIVE_MAX):
+            queued()
+        with tenant_context("globex"):
+            run = services.request_run(acting_user=outsider, scenario="kepler", requested_at=NOON)
+            assert Run.objects.get() == run
+
+    def test_asks_the_worker_once_it_is_committed(
+        self, queued, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        sent = []
+        monkeypatch.setattr("tenants.tasks._send", lambda *message: sent.append(message))
+        with django_capture_on_commit_callbacks(execute=True):
+            run = queued()
+            assert sent == []
+        assert sent == [("simulation.execute_run", "acme", {"run_id": str(run.pk)})]
+
+
+class TestTheTable:
+    @pytest.mark.parametrize(
+        "broken",
+        [
+            {"dt_tu": 0.0},
+            {"steps": 0},
+            {"bodies": 0},
+            {"step_done": 201},
+            {"state": "RUNNING"},
+            {"state": "DONE"},
+            {"state": "VIOLATED", "finished_at": NOON},
+            {"state": "FAILED", "finished_at": NOON},
+            {"finished_at": NOON},
+        ],
+    )
+    def test_refuses_rows_that_make_no_sense(self, queued, broken):
+        run = queued()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Run.objects.filter(pk=run.pk).update(**broken)
+
+
+class TestExecuteRun:
+    def test_ends_on_the_engines_own_digest_with_every_law_held(self, executed):
+        run = executed("solar_system", steps=500)
+
+        state = engine.prepare("solar_system")
+        engine.advance(state, 500)
+        assert (run.state, run.step_done, run.failure) == (Run.State.DONE, 500, "")
+        assert run.digest_end == state.digest()
+        assert run.digest_reversed == run.digest_start == state.digest_start
+        quantities = run.summary["quantities"]
+        assert quantities["momentum"]["max_abs_error"] == 0
+        assert quantities["energy"]["max_abs_error"] < quantities["energy"]["limit"]
+        assert quantities["information"]["proved_steps"] == 500
+        assert {name: found["verdict"] for name, found in quantities.items()} == {
+            "energy": "BOUNDED",
+            "momentum": "CONSERVED",
+            "angular_momentum": "CONSERVED",
+            "mass": "CONSERVED",
+            "information": "CONSERVED",
+        }
+        assert engine.State.from_bytes(bytes(run.result.state)).digest() == run.digest_end
+        assert not Checkpoint.objects.exists()
+
+    def test_reports_to_monitoring_and_closes_its_account(self, executed):
+        run = executed()
+
+        account = Account.objects.get(pk=run.account_id)
+        assert (account.reference, account.outcome) == (str(run.pk), "DONE")
+        assert account.closed_at == run.finished_at
+        read = set(Observation.objects.values_list("quantity", "verdict"))
+        assert ("momentum", "CONSERVED") in read
+        assert ("energy", "BOUNDED") in read
+        assert not Alert.objects.exists()
+
+    def test_delivered_again_it_does_nothing(self, executed):
+        run = executed()
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+
+        again = Run.objects.get(pk=run.pk)
+        assert (again.attempt, again.finished_at) == (1, run.finished_at)
+
+    def test_an_unknown_run_is_no_run(self, in_acme):
+        services.execute_run(
+            run_id=__import__("uuid").uuid4(), clock=timezone.now, node="test-worker"
+        )
+        assert not Run.objects.exists()
+
+    def test_says_over_how_many_steps_information_was_proved(self, queued):
+        run = queued("kepler", steps=4_000_000)
+        Run.objects.filter(pk=run.pk).update(proof=Run.Proof.SAMPLES, steps=400_000)
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+
+        run.refresh_from_db()
+        information = run.summary["quantities"]["information"]
+        assert run.state == Run.State.DONE
+        assert 0 < information["proved_steps"] < 400_000
+        assert information["verdict"] == "UNKNOWN"
+        assert run.digest_reversed == ""
+
+    def test_a_range_that_would_overflow_fails_with_the_engines_sentence(self, queued):
+        # At the coarsest step the thrown-out body leaves the box, or two come too close.
+        run = queued("plummer", bodies=2, steps=4000)
+        Run.objects.filter(pk=run.pk).update(seed=3)
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        run.refresh_from_db()
+        assert run.state in (Run.State.DONE, Run.State.FAILED)
+
+
+class TestAFault:
+    @pytest.mark.parametrize(
+        ("fault", "quantity"),
+        [
+            (Fault("momentum", 137, body=1), "momentum"),
+            (Fault("reading", 137, quantity="energy"), "energy"),
+            (Fault("reading", 137, quantity="angular_momentum"), "angular_momentum"),
+            (Fault("reading", 137, quantity="mass"), "mass"),
+            (Fault("reading", 137, quantity="momentum", relative_size=1e-12), "momentum"),
+        ],
+    )
+    def test_is_caught_in_its_very_step_and_rolled_back(self, executed, fault, quantity):
+        run = executed("solar_system", steps=1000, fault=fault)
+
+        clean = engine.prepare("solar_system")
+        engine.advance(clean, 136)
+        assert run.state == Run.State.VIOLATED
+        assert (run.violation["step"], run.violation["quantity"]) == (137, quantity)
+        assert run.violation["error"] > run.violation["limit"]
+        assert run.violation["law"] == str(engine.LAWS[quantity].kind)
+        assert run.violation["expected"] != run.violation["found"]
+        # The stored state is the last verified one, bit for bit.
+        assert (run.step_done, run.digest_end) == (136, clean.digest())
+        assert engine.State.from_bytes(bytes(run.result.state)).step == 136
+
+    def test_raises_one_critical_alert_that_leads_to_the_run(self, executed):
+        run = executed("kepler", fault=Fault("momentum", 50))
+
+        alert = Alert.objects.get()
+        assert (alert.severity, alert.quantity) == ("critical", "momentum")
+        assert alert.subject_url == run.get_absolute_url()
+        assert alert.value == pytest.approx(run.violation["error"])
+        assert Account.objects.get().outcome == "VIOLATED"
+
+
+class TestCancelRun:
+    def test_a_waiting_run_ends_at_once(self, queued, operator):
+        run = queued()
+        services.cancel_run(acting_user=operator, run_id=run.pk, cancelled_at=NOON)
+
+        run.refresh_from_db()
+        assert (run.state, run.finished_at) == (Run.State.CANCELLED, NOON)
+        assert run.cancel_requested_by_email == operator.email
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        run.refresh_from_db()
+        assert run.attempt == 0
+
+    def test_a_run_that_has_ended_is_a_conflict(self, executed, operator):
+        run = executed()
+        with pytest.raises(services.RunNotActive):
+            services.cancel_run(acting_user=operator, run_id=run.pk, cancelled_at=NOON)
+        assert Run.objects.get(pk=run.pk).cancel_requested_at is None
+
+    def test_a_run_of_another_tenant_is_unknown(self, queued, outsider):
+        run = queued()
+        with tenant_context("globex"), pytest.raises(services.RunUnknown):
+            services.cancel_run(acting_user=outsider, run_id=run.pk, cancelled_at=NOON)
+        run.refresh_from_db()
+        assert run.state == Run.State.QUEUED
+
+
+class TestRerunRun:
+    def test_repeats_every_input_and_ends_on_the_same_digest(self, executed, owner):
+        first = executed("plummer", bodies=16, steps=50, seed=7, dt_tu=0.01)
+        second = services.rerun_run(acting_user=owner, run_id=first.pk, requested_at=NOON)
+        services.execute_run(run_id=second.pk, clock=timezone.now, node="test-worker")
+
+        second.refresh_from_db()
+        assert second.pk != first.pk
+        assert second.requested_by_email == owner.email
+        assert second.digest_end == first.digest_end
+
+    def test_repeats_the_fault(self, executed, operator):
+        first = executed(fault=Fault("reading", 10, quantity="energy"))
+        second = services.rerun_run(acting_user=operator, run_id=first.pk, requested_at=NOON)
+        assert second.engine_fault == first.engine_fault
+
+    def test_an_unknown_run_is_refused(self, in_acme, operator):
+        with pytest.raises(services.RunUnknown):
+            services.rerun_run(
+                acting_user=operator,
+                run_id=__import__("uuid").uuid4(),
+                requested_at=NOON,
+            )
+
+
+class TestReapRuns:
+    def silent(self, run: Run, **fields) -> datetime.datetime:
+        """Claim the run as a worker that is never heard of again; return a time 11 s later."""
+        Run.objects.filter(pk=run.pk).update(
+            state=Run.State.RUNNING,
+            claim=run.pk,
+            heartbeat_at=NOON,
+            started_at=NOON,
+            attempt=1,
+            **fields,
+        )
+        return NOON + datetime.timedelta(seconds=11)
+
+    def test_a_silent_run_waits_again_and_ends_on_the_same_digest(self, queued):
+        run = queued("solar_system", steps=300)
+        state = engine.prepare("solar_system")
+        engine.advance(state, 100)
+        Checkpoint.objects.create(
+            run=run,
+            step=100,
+            state=state.to_bytes(),
+            digest=state.digest(),
+            wall_s=3.0,
+            saved_at=NOON,
+        )
+        services.reap_runs(reaped_at=self.silent(run))
+        run.refresh_from_db()
+        assert (run.state, run.resumes) == (Run.State.QUEUED, 1)
+
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        run.refresh_from_db()
+        engine.advance(state, 200)
+        assert (run.state, run.digest_end) == (Run.State.DONE, state.digest())
+        assert run.wall_s > 3.0
+
+    def test_a_damaged_checkpoint_costs_time_but_not_the_result(self, queued):
+        run = queued("solar_system", steps=300)
+        state = engine.prepare("solar_system")
+        engine.advance(state, 100)
+        damaged = bytearray(state.to_bytes())
+        damaged[-1] ^= 1
+        Checkpoint.objects.create(
+            run=run, step=100, state=bytes(damaged), digest="", wall_s=3.0, saved_at=NOON
+        )
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        run.refresh_from_db()
+        engine.advance(state, 200)
+        assert (run.state, run.digest_end) == (Run.State.DONE, state.digest())
+
+    def test_a_run_that_beats_is_left_alone(self, queued):
+        run = queued()
+        self.silent(run)
+        services.reap_runs(reaped_at=NOON + datetime.timedelta(seconds=9))
+        run.refresh_from_db()
+        assert run.state == Run.State.RUNNING
+
+    def test_the_third_silence_fails_it_with_a_sentence(self, queued):
+        run = queued()
+        services.reap_runs(reaped_at=self.silent(run, resumes=2))
+        run.refresh_from_db()
+        assert run.state == Run.State.FAILED
+        assert run.failure.startswith("Its worker stopped 3 times")
+
+    def test_a_silent_run_that_was_to_be_cancelled_is_cancelled(self, queued):
+        run = queued()
+        services.reap_runs(reaped_at=self.silent(run, cancel_requested_at=NOON))
+        run.refresh_from_db()
+        assert run.state == Run.State.CANCELLED
+        assert not RunResult.objects.exists()
+
+    def test_a_lost_message_is_sent_again_once_a_minute(
+        self, queued, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        sent = []
+        monkeypatch.setattr("tenants.tasks._send", lambda *message: sent.append(message))
+        run = queued()
+        for seconds, expected in ((59, 0), (61, 1), (100, 1), (122, 2)):
+            with django_capture_on_commit_callbacks(execute=True):
+                services.reap_runs(reaped_at=NOON + datetime.timedelta(seconds=seconds))
+            assert len(sent) == expected
+        assert sent[0][2] == {"run_id": str(run.pk)}
+
+    def test_a_message_that_still_waits_is_not_sent_again(
+        self, queued, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        from tenants.redis import get_redis
+
+        sent = []
+        monkeypatch.setattr("tenants.tasks._send", lambda *message: sent.append(message))
+        queued()
+        get_redis().lpush("t.acme", "a message that waits behind long runs")
+        with django_capture_on_commit_callbacks(execute=True):
+            services.reap_runs(reaped_at=NOON + datetime.timedelta(seconds=61))
+        assert sent == []
