@@ -127,11 +127,11 @@ function startRegions() {
     }
     say();
   });
-  let first = true;
+  let known = null; // what the page showed at load is read with the page, not announced
   store.on("status", (changes) => {
-    const sentence = changes.get("status")?.sentence;
-    if (!first && sentence && !trouble.now) waiting = sentence;
-    first = false;
+    const sentence = changes.get("status")?.sentence ?? null;
+    if (known !== null && sentence !== null && sentence !== known && !trouble.now) waiting = sentence;
+    known = sentence ?? known;
   });
   const heard = new Set();
   store.onData("alert.", (changes, meta) => {
