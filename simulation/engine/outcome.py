@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulation.engine.cost import chunk_steps
@@ -56,7 +56,7 @@ class Outcome:
         if self.digest_reversed is not None:
             found["digest_reversed"] = self.digest_reversed
         if self.violation is not None:
-            found["violation"] = self.violation.sentence
+            found["violation"] = asdict(self.violation)
         return {**found, "quantities": summary(self.state)}
 
 

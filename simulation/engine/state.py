@@ -67,7 +67,7 @@ class State:
         self.real[kernels.LENGTH_QUANTUM] = self.grid.length_quantum
         self.real[kernels.MOMENTUM_QUANTUM] = quantum
         self.real[kernels.DT] = self.dt_tu
-        self.real[kernels.SOFTENING2] = self.definition.softening_tu**2
+        self.real[kernels.SOFTENING2] = self.softening_tu**2
         # A product of charges is a product of masses times dt/2 in quanta: undo that for the
         # potential.
         to_mass2 = 2.0 * quantum / self.dt_tu
@@ -161,6 +161,11 @@ class State:
     def time_s(self) -> float:
         """The time since step 0 in seconds."""
         return self.time_tu * self.definition.time_s
+
+    @property
+    def softening_tu(self) -> float:
+        """The softening length of this run."""
+        return self.definition.softening(self.bodies)
 
     @property
     def energy_tu(self) -> float:
