@@ -125,8 +125,8 @@ function startRegions() {
       waiting = sentence ?? "Live again.";
       trouble.now = sentence;
     }
-    say();
   });
+  setInterval(say, 1000);
   let known = null; // what the page showed at load is read with the page, not announced
   store.on("status", (changes) => {
     const sentence = changes.get("status")?.sentence ?? null;

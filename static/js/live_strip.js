@@ -78,6 +78,8 @@ class LiveStrip extends HTMLElement {
     this.onTheme = () => this.#rebuild();
     document.addEventListener("aii:theme", this.onTheme);
     this.details?.addEventListener("toggle", () => this.#writeTable());
+    this.onPrint = () => this.#writeTable(true);
+    addEventListener("beforeprint", this.onPrint);
     this.#resize = new ResizeObserver(() => this.#fit());
     this.#resize.observe(this.plot);
     this.#draw();
@@ -86,6 +88,7 @@ class LiveStrip extends HTMLElement {
   disconnectedCallback() {
     for (const undo of this.#undo) undo();
     document.removeEventListener("aii:theme", this.onTheme);
+    removeEventListener("beforeprint", this.onPrint);
     this.#resize?.disconnect();
     this.#chart?.destroy();
     this.#chart = null;
@@ -256,8 +259,8 @@ class LiveStrip extends HTMLElement {
   }
 
   /** The table behind the chart: at most sixty rows, evenly taken, newest first. */
-  #writeTable() {
-    const body = this.details?.open ? this.details.querySelector("tbody") : null;
+  #writeTable(always = false) {
+    const body = always || this.details?.open ? this.details?.querySelector("tbody") : null;
     if (!body) return;
     const { t, value, limit } = this.#series;
     const step = Math.max(1, Math.ceil(t.length / TABLE_ROWS));

@@ -26,6 +26,7 @@ export function startTheme() {
     const theme = event.target.closest?.("[data-theme-choice]")?.dataset.themeChoice;
     if (CHOICES.includes(theme)) choose(theme);
   });
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", () => document.dispatchEvent(new CustomEvent("aii:theme")));
+  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)", "print"]) {
+    matchMedia(query).addEventListener("change", () => document.dispatchEvent(new CustomEvent("aii:theme")));
+  }
 }
