@@ -131,7 +131,7 @@ class Supervisor:
     def _revive_services(self) -> None:
         services = self._services
         for name in services.list_dead() if services else []:
-            assert services is not None  # noqa: S101  (for the type checker)
+            assert services is not None
             deaths = self._service_deaths.setdefault(name, Deaths())
             wait_s = deaths.record(time.monotonic())
             if deaths.are_too_many:

@@ -31,6 +31,7 @@ NOT_INHERITED |= {"DJANGO_SETTINGS_MODULE", "AII_HOME", "AII_PORT"}
 @pytest.fixture
 def home():
     folder = Path(tempfile.mkdtemp(prefix="aii-up-"))
+    folder.chmod(0o711)  # The servers' account passes through.
     yield folder / "home"
     shutil.rmtree(folder, ignore_errors=True)
 
