@@ -82,10 +82,7 @@ class Child:
         # A task worker that is killed leaves the children that it forked.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        code = process.returncode
-        return (
-            f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        )
+        return processes.describe_end(process.returncode)
 
 
 class Supervisor:
@@ -138,8 +135,12 @@ class Supervisor:
                 raise self._keeps_dying(name, self._log(name))
             self._report(f"{name} died; starting it again on the same data")
             time.sleep(wait_s)
-            services.restart(name)
-            self._report(f"{name} runs again")
+            try:
+                services.restart(name)
+                self._report(f"{name} runs again")
+            except ServiceError as error:
+                # Counts as one more death; a disk, say, may have room again in a moment.
+                self._report(str(error))
 
     def _revive(self, child: Child) -> None:
         now_s = time.monotonic()

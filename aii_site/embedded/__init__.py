@@ -190,7 +190,11 @@ class Services:
     def restart(self, name: str) -> None:
         """Start a server that ended, on the same port with the same data."""
         server = self._servers[name]
-        server.start(server.port)
+        try:
+            server.start(server.port)
+        except ServiceError:
+            server.stop()
+            raise
 
     def log(self, name: str) -> Path:
         """Return the log of ``postgres`` or ``valkey``."""

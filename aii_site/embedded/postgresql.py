@@ -159,7 +159,8 @@ class PostgreSQL:
         deadline = time.monotonic() + START_S_MAX
         while not self.answers():
             if self.process.poll() is not None:
-                raise self._failure("PostgreSQL ended as it started", start)
+                how = processes.describe_end(self.process.returncode)
+                raise self._failure(f"PostgreSQL {how} as it started", start)
             if time.monotonic() > deadline:
                 raise self._failure(f"PostgreSQL did not answer within {START_S_MAX:.0f} s", start)
             time.sleep(0.02)

@@ -87,13 +87,20 @@ def spawn(
 
 
 def stop(child: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> None:
-    """Send the signals of ``steps`` (signal, seconds to wait) until the child ends; SIGKILL last."""
+    """Send the signals of ``steps`` (signal, seconds to wait) until it ends; SIGKILL last."""
     for signal_number, wait_s in (*steps, (signal.SIGKILL, 10.0)):
         if child.poll() is not None:
             return
         child.send_signal(signal_number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(wait_s)
+
+
+def describe_end(code: int) -> str:
+    """Say how a process ended."""
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}"
 
 
 def trim_log(log: Path) -> None:

@@ -79,7 +79,8 @@ class Valkey:
         deadline = time.monotonic() + START_S_MAX
         while not self.answers():
             if self.process.poll() is not None:
-                raise self._failure("Valkey ended as it started", start)
+                how = processes.describe_end(self.process.returncode)
+                raise self._failure(f"Valkey {how} as it started", start)
             if time.monotonic() > deadline:
                 raise self._failure(f"Valkey did not answer within {START_S_MAX:.0f} s", start)
             time.sleep(0.02)

@@ -306,5 +306,5 @@ class TestPlatform:
                 time.sleep(0.3)
             code, _, err = up.end()
         assert code == 1
-        assert "AII: postgres" in err
+        assert "AII: postgres died 6 times within 60 s" in err
         assert nothing_left(home, seconds=2)
