@@ -1,0 +1,20 @@
+"""A container's health: its process said within the last ten seconds that it is there."""
+
+import json
+import os
+import socket
+import sys
+import time
+
+import redis
+
+NODE = f"{os.environ['AII_PROCESS']}@{socket.gethostname()}"
+LATE_S = 10.0
+
+with redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=3) as client:
+    line = client.hget("aii:nodes", NODE)
+if line is None:
+    sys.exit(f"{NODE} has never reported itself")
+age_s = time.time() - json.loads(line)["t"] / 1000
+if age_s > LATE_S:
+    sys.exit(f"{NODE} was last heard of {age_s:.0f} s ago")
