@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from tenants.context import public_context
 from tenants.redis import get_redis
@@ -44,7 +44,6 @@ class HostMeter:
 
 def measure_database() -> dict[str, Any]:
     """Return the time of a ``SELECT 1`` and the number of connections; ``down`` when it is away."""
-    close_old_connections()
     try:
         with public_context(), connection.cursor() as cursor:
             started_s = time.perf_counter()

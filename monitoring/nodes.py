@@ -1,0 +1,98 @@
+"""Nodes as they report themselves: reading the heartbeats and judging them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitoring.heartbeat import NODES_KEY
+from monitoring.live_values import epoch_ms
+from monitoring.models import Node
+from tenants.redis import get_redis
+
+# Two heartbeats missed: nothing is known of the node.
+SEEN_WITHIN = timedelta(seconds=2.5)
+# Five missed: somebody should look.
+LOST_AFTER = timedelta(seconds=5)
+# Not seen for so long, a node is taken off the list: it was renamed, or the machine is gone.
+FORGOTTEN_AFTER = timedelta(hours=1)
+CPU_PERCENT_MAX = 85.0
+MEMORY_PERCENT_MAX = 80.0
+_SHOWN = (
+    "latency_ms",
+    "load",
+    "memory_MB",
+    "cpu_percent",
+    "memory_percent",
+    "disk_percent",
+    "connections",
+    "size_MB",
+)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The last words of a node."""
+
+    name: str
+    kind: str
+    at: datetime
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it said goodbye."""
+        return bool(self.fields.get("left"))
+
+    @property
+    def is_down(self) -> bool:
+        """Whether its reporter found that it does not answer."""
+        return bool(self.fields.get("down"))
+
+
+def read_beats() -> dict[str, Beat]:
+    """Return the last beat of each node by name; raises ``RedisError``."""
+    beats = {}
+    lines: Any = get_redis().hgetall(NODES_KEY)
+    for name, line in lines.items():
+        fields = json.loads(line)
+        if fields["kind"] in Node.Kind.values:
+            at = datetime.fromtimestamp(fields["t"] / 1000, tz=UTC)
+            beats[name] = Beat(name, fields["kind"], at, fields)
+    return beats
+
+
+def forget_beats(names: list[str]) -> None:
+    """Remove nodes from the platform's list; raises ``RedisError``."""
+    if names:
+        get_redis().hdel(NODES_KEY, *names)
+
+
+def judge(beat: Beat | None, last_seen_at: datetime, now: datetime) -> Node.State:
+    """Return a node's state from its last beat (None: it has none in Redis)."""
+    if now - last_seen_at > FORGOTTEN_AFTER or (beat is not None and beat.has_left):
+        return Node.State.LEFT
+    if beat is None or now - last_seen_at > SEEN_WITHIN:
+        return Node.State.UNKNOWN
+    if beat.is_down:
+        return Node.State.CRITICAL
+    cpu_percent = beat.fields.get("cpu_percent") or 0.0
+    memory_percent = beat.fields.get("memory_percent") or 0.0
+    if cpu_percent > CPU_PERCENT_MAX or memory_percent > MEMORY_PERCENT_MAX:
+        return Node.State.WARNING
+    return Node.State.OK
+
+
+def node_value(node: Node, beat: Beat | None) -> dict[str, Any]:
+    """Return what a page shows of a node; figures are those of its last beat, none when unknown."""
+    known = beat is not None and node.state not in (Node.State.UNKNOWN, Node.State.LEFT)
+    fields = beat.fields if beat is not None and known else {}
+    return {
+        "name": node.name,
+        "kind": node.kind,
+        "state": str(node.state),
+        "seen_t": epoch_ms(node.last_seen_at),
+        **{name: fields.get(name) for name in _SHOWN},
+    }
