@@ -51,7 +51,17 @@ __all__ = [
 
 
 def prepare(
-    scenario: str, *, bodies: int | None = None, dt_tu: float | None = None, seed: int = 0
+    scenario: str,
+    *,
+    bodies: int | None = None,
+    dt_tu: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
 ) -> State:
-    """Return the initial state of a scenario, checked against its limits (``BadRequest``)."""
-    return prepare_state(check_request(scenario, bodies=bodies, dt_tu=dt_tu, seed=seed))
+    """Return the initial state of a scenario, checked against its limits (``BadRequest``).
+
+    ``steps`` is how far the run is meant to go: a fault must lie within it.
+    """
+    return prepare_state(
+        check_request(scenario, bodies=bodies, dt_tu=dt_tu, steps=steps, seed=seed)
+    )

@@ -111,6 +111,6 @@ def _step_size(scenario: Scenario, dt_tu: float | None) -> float:
     if not scenario.dt_tu_min <= dt_tu <= scenario.dt_tu_max:
         raise BadRequest(
             f"The time step of {scenario.name} must lie between {scenario.dt_tu_min:g} and "
-            f"{scenario.dt_tu_max:g}, not {dt_tu:g}."
+            f"{scenario.dt_tu_max:g}, not {str(dt_tu)[:40]}."
         )
     return float(dt_tu)
