@@ -7,8 +7,8 @@ from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
-from monitoring.heartbeat import node_name
 
+from monitoring.heartbeat import node_name
 from simulation import services
 from tenants.tasks import PlatformTask, TenantTask, send_to_each_tenant
 

@@ -5,6 +5,7 @@ alone.
 from simulation.services.execution import execute_run
 from simulation.services.recovery import reap_runs
 from simulation.services.requests import (
+    ESTIMATE_S_MAX,
     RUNS_ACTIVE_MAX,
     RunNotActive,
     RunTooLong,
@@ -16,6 +17,7 @@ from simulation.services.requests import (
 )
 
 __all__ = [
+    "ESTIMATE_S_MAX",
     "RUNS_ACTIVE_MAX",
     "RunNotActive",
     "RunTooLong",

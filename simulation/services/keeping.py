@@ -50,7 +50,7 @@ class Keeper:
 
     @property
     def wall_s(self) -> float:
-        """The seconds spent on this run, those up to the checkpoint it was resumed from included."""
+        """The seconds spent on this run, those before its checkpoint included."""
         return self._earlier_s + time.perf_counter() - self._begun_s
 
     def resume_from(self, checkpoint: Checkpoint) -> None:

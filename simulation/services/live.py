@@ -83,7 +83,7 @@ def describe(run: Run, numbers: Numbers, eta_s: float | None) -> dict[str, Any]:
         "energy_limit": numbers.energy_limit,
         "momentum_error": numbers.momentum_error,
         "information": numbers.information,
-        "proved_steps": numbers.proved_steps,
+        "unproved_steps": max(0, run.step_done - numbers.proved_steps),
         "verdict": numbers.verdict,
         "cancelling": run.is_active and run.cancel_requested_at is not None,
         "url": run.get_absolute_url(),

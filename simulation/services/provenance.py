@@ -1,4 +1,4 @@
-"""Which code and which machine computed a run: what somebody needs who wants the same bits again."""
+"""Which code and which machine computed a run: what it takes to get the same bits again."""
 
 from __future__ import annotations
 

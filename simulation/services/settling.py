@@ -1,4 +1,4 @@
-"""The end of a run, in one transaction: final state, results, last reading, alert, closed account."""
+"""The end of a run, in one transaction: state, results, last reading, alert, closed account."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -21,9 +22,7 @@ pytestmark = pytest.mark.django_db
 
 class TestRequestRun:
     def test_takes_the_scenarios_defaults(self, in_acme, operator):
-        run = services.request_run(
-            acting_user=operator, scenario="solar_system", requested_at=NOON
-        )
+        run = services.request_run(acting_user=operator, scenario="solar_system", requested_at=NOON)
 
         run.refresh_from_db()
         scenario = engine.SCENARIOS["solar_system"]
@@ -156,9 +155,7 @@ class TestExecuteRun:
         assert (again.attempt, again.finished_at) == (1, run.finished_at)
 
     def test_an_unknown_run_is_no_run(self, in_acme):
-        services.execute_run(
-            run_id=__import__("uuid").uuid4(), clock=timezone.now, node="test-worker"
-        )
+        services.execute_run(run_id=uuid4(), clock=timezone.now, node="test-worker")
         assert not Run.objects.exists()
 
     def test_says_over_how_many_steps_information_was_proved(self, queued):
@@ -173,13 +170,34 @@ class TestExecuteRun:
         assert information["verdict"] == "UNKNOWN"
         assert run.digest_reversed == ""
 
-    def test_a_range_that_would_overflow_fails_with_the_engines_sentence(self, queued):
-        # At the coarsest step the thrown-out body leaves the box, or two come too close.
-        run = queued("plummer", bodies=2, steps=4000)
-        Run.objects.filter(pk=run.pk).update(seed=3)
+    def test_a_range_that_would_be_left_fails_with_the_engines_sentence(self, queued):
+        run = queued("kepler", steps=2000)
+        start = engine.prepare("kepler")
+        # The pair is moved so close to the edge of its box that its orbit leads across.
+        shifted = start.x_q.copy()
+        shifted[1] += 2**52 - int(0.2 / start.grid.length_quantum)
+        edge = engine.State(start.request, start.names, start.mass, shifted, start.p_q)
+        Checkpoint.objects.create(
+            run=run, step=0, state=edge.to_bytes(), digest=edge.digest(), wall_s=0, saved_at=NOON
+        )
         services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+
         run.refresh_from_db()
-        assert run.state in (Run.State.DONE, Run.State.FAILED)
+        assert run.state == Run.State.FAILED
+        assert "a body left the box" in run.failure
+        assert 0 < run.step_done < 2000
+        assert run.result.step == run.step_done
+
+    def test_a_bug_fails_the_run_and_is_raised(self, queued, monkeypatch):
+        run = queued()
+        monkeypatch.setattr(engine, "advance", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+
+        run.refresh_from_db()
+        assert run.state == Run.State.FAILED
+        assert "ZeroDivisionError" in run.failure
+        assert Account.objects.get().outcome == "FAILED"
 
 
 class TestAFault:
@@ -263,7 +281,7 @@ class TestRerunRun:
         with pytest.raises(services.RunUnknown):
             services.rerun_run(
                 acting_user=operator,
-                run_id=__import__("uuid").uuid4(),
+                run_id=uuid4(),
                 requested_at=NOON,
             )
 

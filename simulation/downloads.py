@@ -1,0 +1,77 @@
+"""What a run's page offers as files, and the script that draws its plots."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_GET
+
+from simulation import exports, plotly_script, selectors
+from simulation.models import Run
+from tenants.permissions import require_permission
+
+
+def _attachment(run: Run, content: bytes | str, *, kind: str, ending: str) -> HttpResponse:
+    name = f"{run.scenario}-{run.short_id}-step{run.step_done}.{ending}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(content, content_type=kind, headers=headers)
+
+
+@require_GET
+@require_permission("simulation.view")
+def final_state_npz(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Send the last verified state as a NumPy archive."""
+    run = selectors.get_run(run_id)
+    content = exports.to_npz(selectors.get_final_state(run))
+    return _attachment(run, content, kind="application/octet-stream", ending="npz")
+
+
+@require_GET
+@require_permission("simulation.view")
+def final_state_csv(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Send the last verified state as CSV."""
+    run = selectors.get_run(run_id)
+    content = exports.to_csv(selectors.get_final_state(run))
+    return _attachment(run, content, kind="text/csv; charset=utf-8", ending="csv")
+
+
+@require_GET
+@require_permission("simulation.view")
+def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Send the object that ``manage.py simulate --json`` prints, with how the run ended."""
+    run = selectors.get_run(run_id)
+    ending = {
+        "run": str(run.pk),
+        "state": run.state,
+        "failure": run.failure or None,
+        "violation": run.violation,
+        "fault": run.fault,
+        "provenance": run.provenance,
+    }
+    response = JsonResponse({**(run.summary or {}), **ending}, json_dumps_params={"indent": 2})
+    response["Content-Disposition"] = f'attachment; filename="{run.scenario}-{run.short_id}.json"'
+    return response
+
+
+@require_GET
+@require_permission("simulation.view")
+def series_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Send the series of the plots: error and limit along the run, SI units."""
+    run = selectors.get_run(run_id)
+    return JsonResponse({"series": selectors.find_series(run) or {}})
+
+
+@require_GET
+@require_permission("simulation.view")
+def plotly_js(request: HttpRequest, version: str) -> HttpResponse:
+    """Send plotly.js of the installed version."""
+    if version != plotly_script.version():
+        raise Http404
+    headers = {"Cache-Control": "private, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        content = plotly_script.compressed_script()
+        headers["Content-Encoding"] = "gzip"
+    else:
+        content = plotly_script.script()
+    return HttpResponse(content, content_type="text/javascript; charset=utf-8", headers=headers)

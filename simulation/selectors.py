@@ -1,0 +1,187 @@
+"""Reads of runs for the pages."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from simulation import engine
+from simulation.models import Checkpoint, Run, RunQuerySet, RunResult
+from simulation.services.requests import RunUnknown
+from simulation.services.settling import describe_series
+from tenants.errors import NotFound
+
+
+class NoState(NotFound):
+    """The run has no stored state yet."""
+
+    code = "no_state"
+
+
+def get_run(run_id: UUID) -> Run:
+    """Return a run of this tenant, or raise ``RunUnknown``."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise RunUnknown("There is no such run here.")
+    return run
+
+
+def list_runs(*, state: str = "", scenario: str = "") -> RunQuerySet:
+    """Return runs, newest first; without what only a run's own page needs."""
+    runs = Run.objects.defer("summary", "provenance")
+    if state:
+        runs = runs.filter(state=state)
+    if scenario:
+        runs = runs.filter(scenario=scenario)
+    return runs
+
+
+def count_active() -> int:
+    """Return how many runs wait or compute."""
+    return Run.objects.active().count()
+
+
+def get_final_state(run: Run) -> engine.State:
+    """Return the last verified state of a finished run, checked against its checksum; raises
+    ``NoState``.
+    """
+    result = RunResult.objects.filter(run_id=run.pk).first()
+    if result is None:
+        raise NoState("This run has stored no state. It appears when the run has ended.")
+    return engine.State.from_bytes(bytes(result.state))
+
+
+def find_series(run: Run) -> dict[str, dict[str, Any]] | None:
+    """Return the series of a run for its plots: the result's, or the checkpoint's while it
+    computes.
+    """
+    result = RunResult.objects.filter(run_id=run.pk).only("series").first()
+    if result is not None:
+        return dict(result.series)
+    checkpoint = Checkpoint.objects.filter(run_id=run.pk).first()
+    if checkpoint is None:
+        return None
+    return describe_series(engine.State.from_bytes(bytes(checkpoint.state)))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A step of a run's way, for its page: ``done``, ``now``, ``todo`` or ``missed``."""
+
+    title: str
+    state: str
+    note: str = ""
+
+
+def list_phases(run: Run) -> list[Phase]:
+    """Return the way of a run: what is behind it, what it does now, what is to come."""
+    titles = ["Queued", "Integrate and verify"]
+    if run.proof == Run.Proof.WHOLE:
+        titles.append("Retrace to the start")
+    titles.append("Store")
+    at = _position(run, len(titles))
+    states = ["done" if i < at else "now" if i == at else "todo" for i in range(len(titles))]
+    if run.state in (Run.State.VIOLATED, Run.State.FAILED, Run.State.CANCELLED):
+        states = ["missed" if state in ("now", "todo") else state for state in states]
+    notes = [""] * len(titles)
+    if run.started_at:
+        notes[1] = f"{run.step_done} of {run.steps} steps"
+    return [Phase(*row) for row in zip(titles, states, notes, strict=True)]
+
+
+def _position(run: Run, count: int) -> int:
+    if run.state == Run.State.DONE:
+        return count
+    if run.started_at is None or run.state == Run.State.QUEUED:
+        return 0
+    return 2 if run.phase == Run.Phase.RETRACE else 1
+
+
+@dataclass(frozen=True)
+class Law:
+    """A row of the table of laws on a run's page, in SI."""
+
+    name: str
+    unit: str
+    law: str
+    verdict: str
+    error: float | None
+    limit: float | None
+    share: float | None
+    meaning: str
+
+
+def list_laws(run: Run) -> list[Law]:
+    """Return what became of each law, in the words of the platform; empty before the end."""
+    if not run.summary:
+        return []
+    rows = []
+    for name, found in run.summary["quantities"].items():
+        share = found["worst_margin"]
+        rows.append(
+            Law(
+                name=name.replace("_", " ").capitalize(),
+                unit=found["unit"],
+                law=found["law"],
+                verdict=found["verdict"],
+                error=found["max_abs_error"],
+                limit=found["limit"],
+                share=share if share is not None and math.isfinite(share) else None,
+                meaning=_meaning(name, found, run),
+            )
+        )
+    return rows
+
+
+def _meaning(name: str, found: dict[str, Any], run: Run) -> str:
+    steps = run.summary["steps_done"] if run.summary else run.step_done
+    if name == "information":
+        return describe_proof(found["proved_steps"], steps)
+    if found["verdict"] == "VIOLATED":
+        return f"Broken in step {found['worst_step']}."
+    if found["law"] == "exact":
+        return "Exact: the same integer after every step."
+    if found["worst_margin"] is None:
+        return ""
+    kind = "Bounded" if found["law"] == "bounded" else "To round-off"
+    share = 100 * found["worst_margin"]
+    return f"{kind}: at most {share:.3g} % of the limit, in step {found['worst_step']}."
+
+
+def describe_proof(proved: int, steps: int) -> str:
+    """Return over how many steps it was proved that no bit was lost."""
+    if steps and proved >= steps:
+        return f"Information proved over all {steps} steps."
+    return f"Information proved over {proved} of {steps} steps."
+
+
+def describe_proof_of(run: Run) -> str:
+    """Return the same for a run that has ended with a summary; "" for another."""
+    if not run.summary:
+        return ""
+    proved = run.summary["quantities"]["information"]["proved_steps"]
+    return describe_proof(proved, run.summary["steps_done"])
+
+
+def describe_run(run: Run) -> str:
+    """Return the answer of a run's page: one sentence."""
+    title = engine.SCENARIOS[run.scenario].title
+    steps = run.step_done
+    if run.state == Run.State.QUEUED:
+        if run.resumes:
+            return f"{title}: its worker stopped; the run waits to go on."
+        return f"{title}: waiting for a worker."
+    if run.state == Run.State.RUNNING:
+        if run.cancel_requested_at:
+            return f"{title}: stopping after step {steps}."
+        return f"{title}: every law held over {steps} of {run.steps} steps so far."
+    if run.state == Run.State.VIOLATED and run.violation:
+        return f"{run.violation['sentence']} Rolled back to step {steps}."
+    if run.state == Run.State.FAILED:
+        return f"{title} failed. {run.failure}"
+    if run.state == Run.State.CANCELLED:
+        who = run.cancel_requested_by_email or "nobody"
+        return f"{title}: cancelled by {who} after {steps} of {run.steps} verified steps."
+    return f"{title}: every law held over {steps} steps."

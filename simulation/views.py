@@ -1,0 +1,212 @@
+"""The pages of runs. Each view parses, calls one service or selector, and renders."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from csp.decorators import csp_update
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from simulation import engine, forms, selectors, services
+from simulation.cost import estimate_cost
+from simulation.models import Run
+from simulation.plotly_script import STYLE_HASHES, version
+from tenants.models import User
+from tenants.permissions import check_permission, has_permission, require_permission
+
+RUNS_ON_A_PAGE = 25
+TABS = ("plots", "data", "provenance")
+
+
+@require_GET
+@require_permission("simulation.view")
+def runs(request: HttpRequest) -> HttpResponse:
+    """List the runs, newest first; the address holds the filters and the page."""
+    state = _one_of(request.GET.get("state"), Run.State.values)
+    scenario = _one_of(request.GET.get("scenario"), list(engine.SCENARIOS))
+    page = Paginator(selectors.list_runs(state=state, scenario=scenario), RUNS_ON_A_PAGE).get_page(
+        request.GET.get("page")
+    )
+    context = {
+        "page": page,
+        "rows": [(run, engine.SCENARIOS[run.scenario].title) for run in page],
+        "state": state,
+        "scenario": scenario,
+        "states": Run.State.choices,
+        "scenarios": engine.SCENARIOS.values(),
+        "query": "".join(
+            f"{name}={value}&"
+            for name, value in (("state", state), ("scenario", scenario))
+            if value
+        ),
+        "active": selectors.count_active(),
+        "active_max": services.RUNS_ACTIVE_MAX,
+    }
+    return render(request, "simulation/runs.html", context)
+
+
+def _one_of(value: str | None, allowed: list[str]) -> str:
+    return value if value in allowed else ""
+
+
+@require_http_methods(["GET", "POST"])
+@require_permission("simulation.request_run")
+def new_run(request: HttpRequest) -> HttpResponse:
+    """Show the form; take it, and lead to the new run's page."""
+    form = _form(request)
+    if request.method == "GET":
+        # A bare link shows the defaults; one with values shows those.
+        return render(request, "simulation/run_form.html", _form_context(form))
+    if not form.is_valid():
+        return render(request, "simulation/run_form.html", _form_context(form), status=422)
+    cleaned = form.cleaned_data
+    run = services.request_run(
+        acting_user=_person(request),
+        scenario=form.chosen.name,
+        bodies=cleaned.get("bodies"),
+        steps=cleaned["steps"],
+        dt_tu=cleaned["dt_tu"],
+        seed=cleaned.get("seed") or 0,
+        fault=form.fault,
+        requested_at=timezone.now(),
+    )
+    return redirect(run)
+
+
+def _form(request: HttpRequest) -> forms.RunRequest:
+    values = request.POST if request.method == "POST" else request.GET
+    may_inject = has_permission(request.membership, "simulation.inject_fault")  # type: ignore[attr-defined]
+    kind = forms.RunRequestWithFault if may_inject else forms.RunRequest
+    bound = values if request.method == "POST" or "steps" in values else None
+    return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
+
+
+def _form_context(form: forms.RunRequest) -> dict[str, Any]:
+    return {
+        "form": form,
+        "chosen": form.chosen,
+        "unit_of_time": forms.describe_time(form.chosen.time_s),
+        **_estimate_context(form),
+    }
+
+
+def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
+    active = selectors.count_active()
+    context: dict[str, Any] = {"active": active, "active_max": services.RUNS_ACTIVE_MAX}
+    if form.is_bound:
+        form.is_valid()
+        wanted = form.engine_request
+    else:
+        wanted = engine.check_request(form.chosen.name)
+    if wanted is None:
+        return context
+    cost = estimate_cost(wanted)
+    return {
+        **context,
+        "cost": cost,
+        "wanted": wanted,
+        "interactions": wanted.bodies * (wanted.bodies - 1) * wanted.steps,
+        "span": forms.describe_time(wanted.steps * wanted.dt_tu * form.chosen.time_s),
+        "too_long": cost.total_s > services.ESTIMATE_S_MAX,
+        "estimate_max_s": services.ESTIMATE_S_MAX,
+    }
+
+
+@require_GET
+@require_permission("simulation.request_run")
+def estimate(request: HttpRequest) -> HttpResponse:
+    """Show what the run in the form would cost, and how much of the quota is used."""
+    return render(request, "simulation/estimate.html", _estimate_context(_form(request)))
+
+
+@require_GET
+@require_permission("simulation.view")
+@csp_update({"style-src": STYLE_HASHES})  # type: ignore[arg-type]
+def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Show one run: the answer, its way, its laws, and a tab of plots, data or provenance."""
+    found = selectors.get_run(run_id)
+    tab = _one_of(request.GET.get("tab"), list(TABS)) or TABS[0]
+    series = selectors.find_series(found) if tab in ("plots", "data") else None
+    quantity = _one_of(request.GET.get("quantity"), list(series or {})) or "energy"
+    context = {
+        **_progress_context(found),
+        "scenario": engine.SCENARIOS[found.scenario],
+        "laws": selectors.list_laws(found),
+        "proof": selectors.describe_proof_of(found),
+        "has_state": hasattr(found, "result"),
+        "fault": found.fault,
+        "tab": tab,
+        "plotly_version": version(),
+        "series": series,
+        "quantity": quantity,
+        "rows": _rows(series, quantity) if tab == "data" else [],
+        "span": forms.describe_time(found.steps * found.dt_tu * _time_s(found)),
+    }
+    return render(request, "simulation/run.html", context)
+
+
+def _time_s(found: Run) -> float:
+    return engine.SCENARIOS[found.scenario].time_s
+
+
+def _rows(series: dict[str, dict[str, Any]] | None, quantity: str) -> list[tuple[Any, ...]]:
+    if not series:
+        return []
+    one = series[quantity]
+    return list(zip(one["step"], one["time_s"], one["error"], one["limit"], strict=True))
+
+
+def _progress_context(found: Run) -> dict[str, Any]:
+    return {
+        "run": found,
+        "sentence": selectors.describe_run(found),
+        "phases": selectors.list_phases(found),
+    }
+
+
+@require_GET
+@require_permission("simulation.view")
+def run_progress(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Show the phases alone, for a page that asks again; it loads the whole page once the run has
+    ended.
+    """
+    found = selectors.get_run(run_id)
+    response = render(request, "simulation/progress.html", _progress_context(found))
+    if not found.is_active:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@require_POST
+@require_permission("simulation.cancel_run")
+def cancel_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Ask a run to stop."""
+    found = services.cancel_run(
+        acting_user=_person(request), run_id=run_id, cancelled_at=timezone.now()
+    )
+    messages.info(request, f"Run {found.short_id} stops. What was verified so far is kept.")
+    return redirect(found)
+
+
+@require_POST
+@require_permission("simulation.request_run")
+def rerun_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Ask for the same run again; one with a fault needs the permission to inject it."""
+    old = selectors.get_run(run_id)
+    if old.fault:
+        check_permission(request.membership, "simulation.inject_fault")  # type: ignore[attr-defined]
+    found = services.rerun_run(
+        acting_user=_person(request), run_id=run_id, requested_at=timezone.now()
+    )
+    return redirect(found)
+
+
+def _person(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user

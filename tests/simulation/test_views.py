@@ -1,0 +1,401 @@
+"""The pages of runs over HTTP: what each person sees and may do, and what bad input writes
+(nothing).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from django.urls import reverse
+
+from simulation import engine, services
+from simulation.engine import Fault
+from simulation.models import Run
+from tenants.context import tenant_context
+from tests.simulation.conftest import NOON
+
+pytestmark = pytest.mark.django_db
+
+GOOD = {
+    "scenario": "plummer",
+    "bodies": "16",
+    "steps": "100",
+    "dt_tu": "0.0078125",
+    "seed": "3",
+    "fault_kind": "",
+    "fault_step": "50",
+    "fault_quantity": "energy",
+    "fault_body": "1",
+    "fault_size": "0.001",
+}
+
+
+@pytest.fixture
+def client(client_for, operator, acme):
+    return client_for(operator, acme)
+
+
+def runs_of(slug: str) -> int:
+    with tenant_context(slug):
+        return Run.objects.count()
+
+
+class TestNewRun:
+    def test_the_form_shows_the_scenarios_defaults_and_an_estimate(self, client):
+        page = client.get("/runs/new/?scenario=plummer")
+
+        assert page.status_code == 200
+        form = page.context["form"]
+        assert form["bodies"].initial == engine.SCENARIOS["plummer"].bodies
+        assert page.context["cost"].total_s > 0
+        assert "Expected time" in page.content.decode()
+
+    def test_an_unknown_scenario_in_the_address_shows_the_first(self, client):
+        assert client.get("/runs/new/?scenario=nonsense").context["chosen"].name == "solar_system"
+
+    def test_starts_a_run_and_leads_to_it(self, client, operator):
+        answer = client.post("/runs/new/", GOOD)
+
+        with tenant_context("acme"):
+            run = Run.objects.get()
+            assert (run.scenario, run.bodies, run.steps, run.seed) == ("plummer", 16, 100, 3)
+            assert (run.dt_tu, run.fault) == (0.0078125, None)
+            assert run.requested_by_email == operator.email
+        assert answer.status_code == 302
+        assert answer["Location"] == f"/runs/{run.pk}/"
+
+    def test_starts_a_run_of_fixed_size(self, client):
+        client.post("/runs/new/", {"scenario": "kepler", "steps": "10", "dt_tu": "0.001"})
+        with tenant_context("acme"):
+            assert Run.objects.get().bodies == 2
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            (
+                {"fault_kind": "momentum"},
+                {"kind": "momentum", "quantity": "momentum", "body": 1, "step": 50},
+            ),
+            (
+                {"fault_kind": "reading"},
+                {"kind": "reading", "quantity": "energy", "body": 0, "step": 50},
+            ),
+        ],
+    )
+    def test_takes_a_fault(self, client, given, expected):
+        client.post("/runs/new/", GOOD | given)
+        with tenant_context("acme"):
+            assert Run.objects.get().fault == expected | {"relative_size": 0.001}
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("scenario", "nonsense"),
+            ("scenario", ""),
+            ("bodies", "1"),
+            ("bodies", "2.5"),
+            ("bodies", "many"),
+            ("bodies", "99999999999999999999999"),
+            ("steps", ""),
+            ("steps", "0"),
+            ("steps", "-5"),
+            ("steps", "1e3"),
+            ("steps", "10000001"),
+            ("dt_tu", ""),
+            ("dt_tu", "0"),
+            ("dt_tu", "nan"),
+            ("dt_tu", "inf"),
+            ("dt_tu", "1e400"),
+            ("dt_tu", "1"),
+            ("dt_tu", "<script>"),
+            ("seed", "-1"),
+            ("seed", "9223372036854775808"),
+            ("seed", "x\x00"),
+            ("fault_kind", "sabotage"),
+        ],
+    )
+    def test_says_what_is_wrong_with_a_field_and_writes_nothing(self, client, field, value):
+        answer = client.post("/runs/new/", GOOD | {field: value})
+
+        assert answer.status_code == 422
+        assert list(answer.context["form"].errors) == [field]
+        (sentence,) = answer.context["form"].errors[field]
+        assert sentence.endswith(".")
+        assert runs_of("acme") == 0
+
+    @pytest.mark.parametrize(
+        ("kind", "field", "value"),
+        [
+            ("momentum", "fault_step", ""),
+            ("momentum", "fault_step", "0"),
+            ("momentum", "fault_step", "101"),
+            ("momentum", "fault_step", "soon"),
+            ("momentum", "fault_body", "16"),
+            ("momentum", "fault_body", "-1"),
+            ("momentum", "fault_body", ""),
+            ("reading", "fault_quantity", "love"),
+            ("reading", "fault_quantity", ""),
+            ("reading", "fault_size", "0"),
+            ("reading", "fault_size", "nan"),
+            ("reading", "fault_size", "2"),
+            ("momentum", "fault_size", ""),
+        ],
+    )
+    def test_says_what_is_wrong_with_a_fault_and_writes_nothing(self, client, kind, field, value):
+        answer = client.post("/runs/new/", GOOD | {"fault_kind": kind, field: value})
+
+        assert answer.status_code == 422
+        assert list(answer.context["form"].errors) == [field]
+        assert runs_of("acme") == 0
+
+    def test_refuses_what_is_too_much_together(self, client):
+        answer = client.post("/runs/new/", GOOD | {"bodies": "16384", "steps": "10000000"})
+        assert answer.status_code == 422
+        assert answer.context["form"].non_field_errors()
+        assert runs_of("acme") == 0
+
+    def test_says_when_the_quota_is_used_up(self, client):
+        for _ in range(services.RUNS_ACTIVE_MAX):
+            client.post("/runs/new/", GOOD)
+        answer = client.post("/runs/new/", GOOD)
+        assert answer.status_code == 409
+        assert "waiting or running" in answer.content.decode()
+        assert runs_of("acme") == services.RUNS_ACTIVE_MAX
+
+    def test_the_estimate_follows_the_form(self, client):
+        short = client.get("/runs/estimate/", GOOD).context["cost"].total_s
+        long = client.get("/runs/estimate/", GOOD | {"steps": "10000"}).context["cost"].total_s
+        assert long == pytest.approx(100 * short)
+
+    def test_the_estimate_of_a_bad_form_is_none(self, client):
+        answer = client.get("/runs/estimate/", GOOD | {"steps": "x"})
+        assert answer.status_code == 200
+        assert "No estimate" in answer.content.decode()
+
+    def test_without_the_permission_for_faults_the_form_takes_none(self, client, monkeypatch):
+        from tenants import permissions
+        from tenants.models import Membership
+
+        allowed = permissions.PERMISSIONS[Membership.Role.OPERATOR] - {"simulation.inject_fault"}
+        monkeypatch.setitem(permissions.PERMISSIONS, Membership.Role.OPERATOR, allowed)
+        assert "fault_kind" not in client.get("/runs/new/").context["form"].fields
+        client.post("/runs/new/", GOOD | {"fault_kind": "momentum"})
+        with tenant_context("acme"):
+            assert Run.objects.get().fault is None
+
+
+class TestTheList:
+    def test_an_empty_one_says_what_to_do(self, client):
+        assert "Start the first run" in client.get("/runs/").content.decode()
+
+    def test_filters_by_state_and_scenario(self, client, queued, executed):
+        done, waiting = executed("kepler"), queued("figure_eight")
+
+        def listed(query):
+            return [run for run, _ in client.get(f"/runs/?{query}").context["rows"]]
+
+        assert set(listed("")) == {done, waiting}
+        assert listed("state=DONE") == [done]
+        assert listed("scenario=figure_eight") == [waiting]
+        assert listed("state=DONE&scenario=figure_eight") == []
+        assert set(listed("state=nonsense&page=999")) == {done, waiting}
+
+    def test_keeps_the_filters_from_page_to_page(self, client, operator, in_acme):
+        Run.objects.bulk_create(
+            Run(
+                scenario="kepler",
+                bodies=2,
+                dt_tu=0.001,
+                steps=1,
+                seed=0,
+                proof=Run.Proof.WHOLE,
+                estimate_s=0.1,
+                requested_at=NOON,
+                requested_by=operator,
+                requested_by_email=operator.email,
+                sent_at=NOON,
+            )
+            for _ in range(30)
+        )
+        page = client.get("/runs/?state=QUEUED")
+        assert len(page.context["rows"]) == 25
+        assert "?state=QUEUED&amp;page=2" in page.content.decode()
+        assert len(client.get("/runs/?state=QUEUED&page=2").context["rows"]) == 5
+
+
+class TestTheRunsPage:
+    @pytest.mark.parametrize("tab", ["", "?tab=plots", "?tab=data", "?tab=provenance", "?tab=x"])
+    def test_shows_every_tab_of_a_finished_run(self, client, executed, tab):
+        run = executed("kepler")
+        page = client.get(run.get_absolute_url() + tab)
+        assert page.status_code == 200
+        assert "every law held over 200 steps" in page.content.decode()
+
+    @pytest.mark.parametrize("tab", ["plots", "data", "provenance"])
+    def test_shows_a_waiting_run(self, client, queued, tab):
+        page = client.get(f"{queued().get_absolute_url()}?tab={tab}")
+        assert page.status_code == 200
+        assert "Cancel the run" in page.content.decode()
+
+    def test_says_law_expected_found_and_step_of_a_violation(self, client, executed):
+        run = executed("kepler", fault=Fault("momentum", 50))
+        text = client.get(run.get_absolute_url()).content.decode()
+        assert "the exact law broke in step 50" in text
+        for word in ("Expected", "Found", "Off by", "Limit", "Rolled back to step 49"):
+            assert word in text
+
+    def test_names_what_was_not_proved(self, client, queued):
+        run = queued("kepler")
+        Run.objects.filter(pk=run.pk).update(proof=Run.Proof.SAMPLES, steps=400_000)
+        from django.utils import timezone
+
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        text = client.get(run.get_absolute_url()).content.decode()
+        assert "Information proved over" in text
+        assert "of 400000 steps" in text
+
+    def test_progress_tells_htmx_when_the_run_has_ended(self, client, queued, executed):
+        waiting, done = queued("figure_eight"), executed("kepler")
+        assert "HX-Refresh" not in client.get(f"/runs/{waiting.pk}/progress/").headers
+        assert client.get(f"/runs/{done.pk}/progress/")["HX-Refresh"] == "true"
+
+    def test_carries_no_inline_script_or_style(self, client, executed):
+        text = client.get(executed("kepler").get_absolute_url()).content.decode()
+        assert " style=" not in text
+        assert "onclick" not in text
+        for part in text.split("<script")[1:]:
+            assert 'src="' in part.split(">")[0] or "application/json" in part.split(">")[0]
+
+
+class TestFiles:
+    def test_npz_holds_the_state_behind_the_digest(self, client, executed):
+        run = executed("solar_system", steps=50)
+        answer = client.get(f"/runs/{run.pk}/state.npz")
+
+        assert "attachment" in answer["Content-Disposition"]
+        found = np.load(io.BytesIO(answer.content), allow_pickle=False)
+        state = engine.prepare("solar_system")
+        engine.advance(state, 50)
+        assert str(found["digest"]) == run.digest_end == state.digest()
+        np.testing.assert_array_equal(found["position_q"], state.integer_positions())
+        np.testing.assert_array_equal(found["momentum_q"], state.integer_momenta())
+        np.testing.assert_array_equal(found["position_m"], state.positions_m())
+
+    def test_csv_holds_the_same_numbers_to_the_last_bit(self, client, executed):
+        run = executed("solar_system", steps=50)
+        rows = list(
+            csv.DictReader(io.StringIO(client.get(f"/runs/{run.pk}/state.csv").content.decode()))
+        )
+        state = engine.State.from_bytes(bytes(run.result.state))
+        assert [row["name"] for row in rows] == list(state.names)
+        assert [float(row["x_m"]) for row in rows] == state.positions_m()[:, 0].tolist()
+
+    def test_summary_holds_what_the_command_prints(self, client, executed):
+        run = executed("kepler")
+        found = json.loads(client.get(f"/runs/{run.pk}/summary.json").content)
+        assert set(found["quantities"]) == set(engine.QUANTITIES)
+        assert found["digest_end"] == run.digest_end
+        assert found["state"] == "DONE"
+
+    def test_a_run_without_a_state_has_no_file(self, client, queued):
+        run = queued()
+        for name in ("state.npz", "state.csv"):
+            assert client.get(f"/runs/{run.pk}/{name}").status_code == 404
+
+    def test_plotly_is_served_compressed_and_cached(self, client):
+        from simulation.plotly_script import version
+
+        url = reverse("simulation:plotly_js", args=[version()])
+        answer = client.get(url, headers={"accept-encoding": "gzip"})
+        assert answer["Content-Encoding"] == "gzip"
+        assert "immutable" in answer["Cache-Control"]
+        assert len(answer.content) < 2_000_000
+        assert client.get("/runs/plotly-0.0.1.min.js").status_code == 404
+
+
+class TestCancelAndAgain:
+    def test_cancel_ends_a_waiting_run(self, client, queued):
+        run = queued()
+        assert client.post(f"/runs/{run.pk}/cancel/").status_code == 302
+        run.refresh_from_db()
+        assert run.state == Run.State.CANCELLED
+
+    def test_cancel_of_an_ended_run_is_a_conflict(self, client, executed):
+        assert client.post(f"/runs/{executed().pk}/cancel/").status_code == 409
+
+    def test_again_starts_the_same_run(self, client, executed):
+        run = executed("plummer", bodies=8, seed=5)
+        client.post(f"/runs/{run.pk}/again/")
+        new = Run.objects.exclude(pk=run.pk).get()
+        assert new.engine_request == run.engine_request
+
+    @pytest.mark.parametrize("path", ["cancel", "again"])
+    def test_a_get_changes_nothing(self, client, queued, path):
+        run = queued()
+        assert client.get(f"/runs/{run.pk}/{path}/").status_code == 405
+        run.refresh_from_db()
+        assert run.state == Run.State.QUEUED
+
+
+PAGES = [
+    "/runs/",
+    "/runs/{id}/",
+    "/runs/{id}/progress/",
+    "/runs/{id}/series.json",
+    "/runs/{id}/summary.json",
+]
+FILES = ["/runs/{id}/state.npz", "/runs/{id}/state.csv"]
+
+
+class TestWhoMayWhat:
+    @pytest.mark.parametrize("role", ["owner", "operator", "auditor", "viewer"])
+    @pytest.mark.parametrize("path", PAGES + FILES)
+    def test_every_member_sees_runs(self, role, path, request, client_for, acme, executed):
+        client = client_for(request.getfixturevalue(role), acme)
+        assert client.get(path.format(id=executed().pk)).status_code == 200
+
+    @pytest.mark.parametrize("role", ["auditor", "viewer"])
+    def test_readers_start_stop_and_repeat_nothing(self, role, request, client_for, acme, queued):
+        client = client_for(request.getfixturevalue(role), acme)
+        run = queued()
+        for method, path in (
+            ("get", "/runs/new/"),
+            ("post", "/runs/new/"),
+            ("get", "/runs/estimate/"),
+            ("post", f"/runs/{run.pk}/cancel/"),
+            ("post", f"/runs/{run.pk}/again/"),
+        ):
+            assert getattr(client, method)(path, GOOD).status_code == 403
+        run.refresh_from_db()
+        assert (run.state, run.cancel_requested_at) == (Run.State.QUEUED, None)
+        assert runs_of("acme") == 1
+        text = client.get(run.get_absolute_url()).content.decode()
+        assert "Cancel the run" not in text
+
+    @pytest.mark.parametrize("path", PAGES + FILES)
+    def test_an_outsider_sees_nothing(self, path, client_for, outsider, acme, executed):
+        run = executed()
+        answer = client_for(outsider, acme).get(path.format(id=run.pk))
+        assert answer.status_code in (302, 401, 403)
+        assert str(run.pk) not in answer.content.decode()
+
+    @pytest.mark.parametrize("path", PAGES[1:] + FILES)
+    def test_a_run_of_another_tenant_is_not_there(
+        self, path, client_for, outsider, globex, executed
+    ):
+        run = executed()
+        assert client_for(outsider, globex).get(path.format(id=run.pk)).status_code == 404
+
+    def test_nothing_is_written_across_tenants(self, client_for, outsider, globex, queued):
+        run = queued()
+        client = client_for(outsider, globex)
+        for path in ("cancel", "again"):
+            assert client.post(f"/runs/{run.pk}/{path}/").status_code == 404
+        run.refresh_from_db()
+        assert run.state == Run.State.QUEUED
+        assert runs_of("globex") == 0
+        assert client.get("/runs/").context["rows"] == []
