@@ -55,6 +55,7 @@ class Child:
     # Sent by the kernel when the supervisor is killed, so that nothing is left behind.
     death_signal: int = signal.SIGTERM
     stop_steps: Sequence[tuple[int, float]] = ((signal.SIGTERM, 4.0),)
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     deaths: Deaths = dataclasses.field(default_factory=Deaths)
     start_at_s: float = 0.0
@@ -67,6 +68,7 @@ class Child:
             environment=self.environment,
             directory=CHECKOUT,
             death_signal=self.death_signal,
+            niceness=self.niceness,
         )
 
     def has_died(self) -> bool:

@@ -6,6 +6,7 @@ sentence on standard error, exit code 1, and nothing left running.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -96,12 +97,10 @@ def run(port: int) -> None:
         environment = {**os.environ, **given, "AII_PORT": str(port), "PYTHONUNBUFFERED": "1"}
         environment.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.development")
 
-        report("Bringing the database up to date")
-        run_command(home, environment, "migrate")
         supervisor = Supervisor(services, make_children(home, environment, port), report)
         demo = start_platform(home, environment, supervisor)
         wait_until_ready(supervisor, port)
-        home.write_json("started.json", {"demo": True})
+        home.write_json("started.json", {"schema": schema_digest(environment)})
         print(welcome(json.loads(demo), port, home), flush=True)
         supervisor.watch()
     except Stopped:
@@ -114,16 +113,28 @@ def run(port: int) -> None:
 
 
 def start_platform(home: Home, environment: Mapping[str, str], supervisor: Supervisor) -> str:
-    """Start the processes and look after the demo tenants; return what is said of these."""
-    # In a home that has them already, both at once: starting Django twice is what takes the time.
-    is_first = not home.read_json("started.json")
+    """Bring the database up to date, start the processes, and return the demo's description."""
+    # Starting Django is what takes the time. In a database that this very code made ready before,
+    # the migrations have nothing to do, and the demo tenants are looked after beside the start.
+    is_known = home.read_json("started.json").get("schema") == schema_digest(environment)
     demo = ""
-    if is_first:
+    if not is_known:
+        report("Bringing the database up to date")
+        run_command(home, environment, "migrate")
         report("Making the demo tenants")
         demo = run_command(home, environment, "provision_demo", "--json")
     report("Starting web server, task workers, scheduler, collector and reporter")
     supervisor.start()
     return demo or run_command(home, environment, "provision_demo", "--json")
+
+
+def schema_digest(environment: Mapping[str, str]) -> str:
+    """Return a digest of all that decides what the database looks like, and of which it is."""
+    digest = hashlib.sha256(environment["DATABASE_URL"].encode())
+    sources = [*CHECKOUT.glob("*/migrations/*.py"), *CHECKOUT.glob("tenants/**/*.py")]
+    for path in [CHECKOUT / "requirements.lock", *sorted(set(sources))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def external_environment(home: Home) -> dict[str, str]:
@@ -137,6 +148,7 @@ def external_environment(home: Home) -> dict[str, str]:
             "or neither (embedded)."
         )
     home.create()
+    home.lock()
     return {
         "AII_HOME": str(home.path),
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(home.path / "numba"),
@@ -188,6 +200,8 @@ def make_children(home: Home, environment: Mapping[str, str], port: int) -> list
             [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", "--without-mingle"],
             death_signal=signal.SIGQUIT,
             stop_steps=quit_soon,
+            # Simulations take every core that they get; pages and the collector come first.
+            niceness=5,
         ),
         child("scheduler", [*celery, "beat", "--schedule", schedule, "--pidfile", ""]),
         child("collector", [*manage, "collect"]),

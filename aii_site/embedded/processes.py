@@ -57,6 +57,7 @@ def spawn(
     account: Account | None = None,
     standard_input: bytes = b"",
     capture: bool = False,
+    niceness: int = 0,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, its output appended to a log.
 
@@ -64,6 +65,12 @@ def spawn(
     With ``capture`` its standard output is a pipe for the caller, and the log has the rest.
     """
     parent_pid = os.getpid()
+
+    def prepare() -> None:
+        # Runs after the change of account, which would clear the request.
+        die_with_parent(death_signal, parent_pid)
+        os.nice(niceness)
+
     trim_log(log)
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -77,8 +84,7 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            # Runs after the change of account, which would clear the request.
-            preexec_fn=lambda: die_with_parent(death_signal, parent_pid),
+            preexec_fn=prepare,
         )
     if child.stdin is not None:
         with contextlib.suppress(BrokenPipeError), child.stdin:
