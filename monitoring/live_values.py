@@ -34,4 +34,5 @@ def alert_value(alert: Alert) -> dict[str, Any]:
         "acknowledged_by": alert.acknowledged_by.email if alert.acknowledged_by else None,
         "acknowledged_t": epoch_ms(alert.acknowledged_at),
         "run_url": alert.subject_url or None,
+        "url": f"/alerts/{alert.pk}/",
     }

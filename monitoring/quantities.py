@@ -23,7 +23,8 @@ class Sum:
     """A quantity over the open accounts that hold it.
 
     ``value`` is None as soon as one account is silent: a partial sum would look like a loss.
-    ``balance`` and ``limit`` are those of the account closest to (or furthest past) its limit.
+    ``balance`` and ``limit`` are the error and limit of the account closest to (or furthest past)
+    its limit.
     """
 
     quantity: str
@@ -99,7 +100,7 @@ def _sum(
     return Sum(
         quantity=quantity,
         value=math.fsum(values) if rows and not silent else None,
-        balance=closest.balance if closest else None,
+        balance=abs(closest.balance) if closest and closest.balance is not None else None,
         limit=closest.limit if closest else None,
         verdict=worst(statuses),
         accounts=len(rows) + sum(account not in spoken for account in opened),

@@ -175,7 +175,7 @@ class TestSums:
         observe(self.second_account(), reading(value=3.5, balance=-4e-9, limit=5e-9))
 
         energy = self.sums(after(1))["energy"]
-        assert (energy.value, energy.balance, energy.limit) == (5.5, -4e-9, 5e-9)
+        assert (energy.value, energy.balance, energy.limit) == (5.5, 4e-9, 5e-9)
         assert (energy.verdict, energy.accounts, energy.silent) == ("BOUNDED", 2, 0)
 
     def test_an_account_that_falls_silent_makes_the_sum_unknown(self, account):
