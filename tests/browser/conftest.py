@@ -108,10 +108,11 @@ def start_site(home: Path) -> Site:
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            site.lines.append(line)
-            if "Password" in line or "password" in line:
-                is_ready.set()
+        with process.stdout:
+            for line in process.stdout:
+                site.lines.append(line)
+                if "Password" in line or "password" in line:
+                    is_ready.set()
         is_ready.set()
 
     threading.Thread(target=read, daemon=True).start()
