@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+
+NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 PASSWORD = "correct horse battery"
 TENANTS = {"acme": "Acme Robotics", "globex": "Globex Energy"}
 PEOPLE = {

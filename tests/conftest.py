@@ -4,7 +4,6 @@ signed in as them.
 
 from __future__ import annotations
 
-import datetime
 import os
 
 import psycopg
@@ -18,9 +17,9 @@ from psycopg import sql
 
 from tenants.context import public_context, tenant_context
 from tenants.models import Tenant, User
-from tests.cast import PEOPLE, host
+from tests.cast import NOON, PEOPLE, host
 
-NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+__all__ = ["NOON"]
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,61 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 
+from monitoring.services import open_alert
+from simulation.services import execute_run, request_run
 from tenants.context import tenant_context
 from tenants.models import User
+from tests.cast import NOON
 
 Values = dict[str, Any]
 
+
+def make_run(person: User) -> Values:
+    """A run that waits."""
+    run = request_run(acting_user=person, scenario="kepler", steps=1000, requested_at=NOON)
+    return {"run_id": run.pk}
+
+
+def make_finished_run(person: User) -> Values:
+    """A run that was executed, with its files."""
+    values = make_run(person)
+    execute_run(run_id=values["run_id"], clock=timezone.now, node="worker@tests")
+    return values
+
+
+def make_alert(person: User) -> Values:
+    """An alert that fires."""
+    alert = open_alert(
+        severity="critical",
+        title="Energy left its bound",
+        detail="",
+        quantity="energy",
+        value=2.0,
+        limit=1.0,
+        unit="J",
+        dedupe_key="of-the-test",
+        opened_at=NOON,
+    )
+    return {"alert_id": alert.pk}
+
+
+RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
+RUN_FILES = ("state.npz", "state.csv")
+ALERT_PAGES = ("", "acknowledge/", "resolve/")
+
 # Route template -> function that makes the object in the current tenant and returns the route's
 # parameters.
-FOR_ROUTE: dict[str, Callable[[User], Values]] = {}
+FOR_ROUTE: dict[str, Callable[[User], Values]] = {
+    **{f"runs/<uuid:run_id>/{page}": make_run for page in RUN_PAGES},
+    **{f"runs/<uuid:run_id>/{file}": make_finished_run for file in RUN_FILES},
+    **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
+}
 # Task name -> the same, for the task's keyword arguments.
-FOR_TASK: dict[str, Callable[[User], Values]] = {}
+FOR_TASK: dict[str, Callable[[User], Values]] = {
+    "simulation.execute_run": lambda person: {"run_id": str(make_run(person)["run_id"])},
+}
 
 
 def fingerprint(schema: str) -> dict[str, str]:

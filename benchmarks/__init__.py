@@ -1,0 +1,1 @@
+"""Benchmarks: ``make bench-<area>`` runs ``benchmarks.<area>``; figures and plot: ``results/``."""
