@@ -23,18 +23,18 @@ HISTORY_S = 600
 ALERTS_ON_A_PAGE = 50
 # The dashboard's strips of performance: series, label, unit, format, limit.
 STRIPS = (
-    ("latency_ms_p50", "Observation latency p50", "ms", ""),
-    ("latency_ms_p95", "Observation latency p95", "ms", ""),
-    ("latency_ms_p99", "Observation latency p99", "ms", ""),
-    ("screen_ms_p50", "Server to screen p50", "ms", "1000"),
-    ("screen_ms_p95", "Server to screen p95", "ms", "1000"),
-    ("lateness_ms", "Collector lateness", "ms", "100"),
-    ("load_1m", "Load, 1 min", "", ""),
-    ("cpu_percent", "CPU of the host", "%", "85"),
-    ("memory_percent", "Memory of the host", "%", "80"),
-    ("queue", "Tasks in the queue", "tasks", ""),
-    ("events_per_s", "Observations per second", "/s", ""),
-    ("clients", "Live pages", "pages", ""),
+    ("latency_ms_p50", "Observation latency p50", "ms", "fixed", ""),
+    ("latency_ms_p95", "Observation latency p95", "ms", "fixed", ""),
+    ("latency_ms_p99", "Observation latency p99", "ms", "fixed", ""),
+    ("screen_ms_p50", "Server to screen p50", "ms", "fixed", "1000"),
+    ("screen_ms_p95", "Server to screen p95", "ms", "fixed", "1000"),
+    ("lateness_ms", "Collector lateness", "ms", "fixed", "100"),
+    ("load_1m", "Load, 1 min", "", "fixed", ""),
+    ("cpu_percent", "CPU of the host", "%", "fixed", "85"),
+    ("memory_percent", "Memory of the host", "%", "fixed", "80"),
+    ("queue", "Tasks in the queue", "", "int", ""),
+    ("events_per_s", "Observations", "/s", "fixed", ""),
+    ("clients", "Live pages", "", "int", ""),
 )
 
 
@@ -57,10 +57,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "series": series,
             "label": label,
             "unit": unit,
+            "format": form,
             "limit": limit,
             "value": board.performance.get(series),
         }
-        for series, label, unit, limit in STRIPS
+        for series, label, unit, form, limit in STRIPS
     ]
     context = {"board": board, "cards": cards, "strips": strips, "alert_count": _firing(board)}
     return render(request, "monitoring/dashboard.html", context)

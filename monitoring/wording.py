@@ -67,7 +67,8 @@ def _nodes(listed: Sequence[Node]) -> str:
     if silent:
         return f"{len(silent)} of {len(listed)} nodes do not answer"
     if sick:
-        return f"{len(sick)} of {len(listed)} nodes degraded"
+        name = f" ({sick[0].name})" if len(sick) == 1 else ""
+        return f"{len(sick)} of {len(listed)} nodes degraded{name}"
     return f"All {len(listed)} nodes answer"
 
 

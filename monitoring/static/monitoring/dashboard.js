@@ -5,6 +5,8 @@ import { store } from "../js/live.js";
 store.on("quantity.", (changes) => {
   for (const [key, value] of changes) {
     const card = document.querySelector(`[data-quantity="${CSS.escape(key.slice("quantity.".length))}"]`);
-    if (card && value) card.dataset.accounts = String(value.accounts);
+    if (!card || !value) continue;
+    card.dataset.accounts = String(value.accounts);
+    if (value.accounts) card.dataset.history = "1";
   }
 });
