@@ -1,5 +1,6 @@
 """``manage.py simulate`` as a person or a script meets it: a process, its output, its exit code."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 ROOT = Path(__file__).resolve().parents[2]
 QUANTITY_KEYS = {
@@ -85,29 +87,39 @@ def test_a_violation_exits_3_and_names_the_step():
     assert found["quantities"]["momentum"]["verdict"] == "VIOLATED"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["mars"],
-        ["kepler", "--steps", "0"],
-        ["kepler", "--steps", "-5"],
-        ["kepler", "--steps", "ten"],
-        ["kepler", "--steps", "9" * 5000],
-        ["kepler", "--dt-tu", "nan"],
-        ["kepler", "--dt-tu", "1e999"],
-        ["kepler", "--bodies", "2"],
-        ["plummer", "--bodies", "1.5"],
-        ["plummer", "--seed", "x"],
-        ["kepler", "--fault", "explosion:1"],
-        ["kepler", "--unheard-of"],
-        [],
-    ],
-    ids=lambda arguments: " ".join(arguments)[:30],
-)
+@pytest.mark.parametrize("arguments", [["mars"], ["kepler", "--unheard-of"]])
 def test_bad_input_exits_2_with_a_sentence_and_no_output(arguments):
     answer = simulate(*arguments, "--json")
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert "Traceback" not in answer.stderr
-    last = answer.stderr.strip().splitlines()[-1]
-    assert len(last) > 20
+    assert len(answer.stderr.strip().splitlines()[-1]) > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["kepler", "--steps", "0"], "Steps must lie between"),
+        (["kepler", "--steps", "-5"], "Steps must lie between"),
+        (["kepler", "--steps", "ten"], "must be a whole number"),
+        (["kepler", "--steps", "9" * 5000], "at most 18 digits"),
+        (["kepler", "--dt-tu", "nan"], "The time step of kepler"),
+        (["kepler", "--dt-tu", "1e999"], "The time step of kepler"),
+        (["kepler", "--dt-tu", "fast"], "must be a number"),
+        (["kepler", "--bodies", "2"], "always has 2 bodies"),
+        (["plummer", "--bodies", "1.5"], "must be a whole number"),
+        (["plummer", "--seed", "x"], "must be a whole number"),
+        (["kepler", "--fault", "explosion:1"], "of kind momentum or reading"),
+        (["kepler", "--fault", "momentum:x"], "must be a whole number"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_each_refusal_says_what_is_wrong(arguments, sentence):
+    """In this process: starting one for each costs a second."""
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("simulate", *arguments, "--json", stdout=output, stderr=errors)
+    assert ended.value.code == 2
+    assert output.getvalue() == ""
+    assert sentence in errors.getvalue()
+    assert len(errors.getvalue().splitlines()) == 1
