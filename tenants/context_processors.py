@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from tenants import selectors
@@ -14,7 +15,12 @@ def tenancy(request: HttpRequest) -> dict[str, Any]:
     """Return the shell's context; sparse on pages outside a tenant."""
     tenant = getattr(request, "tenant", None)
     membership = getattr(request, "membership", None)
-    context: dict[str, Any] = {"tenant": tenant, "membership": membership, "memberships": []}
+    context: dict[str, Any] = {
+        "tenant": tenant,
+        "membership": membership,
+        "memberships": [],
+        "debug_styleguide": settings.DEBUG,
+    }
     context["perms_of"] = {
         code.replace(".", "_"): has_permission(membership, code) for code in ALL_PERMISSIONS
     }
