@@ -21,6 +21,7 @@ from simulation import engine
 from simulation.cost import SAMPLE_EVERY
 from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.integrate import note_retraced
+from simulation.engine.state import prepare_state
 from simulation.models import Checkpoint, Run
 from simulation.services.claims import LostClaim, claim_run
 from simulation.services.keeping import CancelAsked, Keeper
@@ -95,10 +96,8 @@ def load_state(run: Run, keeper: Keeper) -> engine.State:
         else:
             keeper.resume_from(checkpoint)
             return state
-    fixed = engine.SCENARIOS[run.scenario].is_fixed
-    return engine.prepare(
-        run.scenario, bodies=None if fixed else run.bodies, dt_tu=run.dt_tu, seed=run.seed
-    )
+    # Not engine.prepare, which knows no number of steps: a fault is held to the run's own.
+    return prepare_state(run.engine_request)
 
 
 def compute(run: Run, state: engine.State, keeper: Keeper) -> Ending:

@@ -17,7 +17,7 @@ from monitoring import services as monitoring
 from simulation import engine
 from simulation.models import Checkpoint, Run
 from simulation.services import live
-from simulation.services.claims import beat, save_checkpoint
+from simulation.services.claims import LostClaim, beat, save_checkpoint
 from simulation.services.readings import readings_of
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 BEAT_S = 0.4
 READING_S = 0.9
 CHECKPOINT_S = 5.0
+# Soon after the start, so that the page has plots to show.
+FIRST_CHECKPOINT_S = 1.0
 # A host that does not answer costs 2 s for each attempt to connect: compute meanwhile.
 AWAY_S = 1.0
 
@@ -46,7 +48,11 @@ class Keeper:
         self._first_step = 0
         # How long the last beat took to reach the database and come back.
         self._beat_ms: float | None = None
-        self._due_s = {"beat": 0.0, "reading": 0.0, "checkpoint": self._begun_s + CHECKPOINT_S}
+        self._due_s = {
+            "beat": 0.0,
+            "reading": 0.0,
+            "checkpoint": self._begun_s + FIRST_CHECKPOINT_S,
+        }
 
     @property
     def wall_s(self) -> float:
@@ -101,14 +107,18 @@ class Keeper:
 
     def _read(self, state: engine.State) -> None:
         assert self.run.account_id is not None  # opened with the claim
-        monitoring.record_observation(
-            account_id=self.run.account_id,
-            node=self.node,
-            observed_at=self.clock(),
-            readings=readings_of(state),
-            latency_ms=self._beat_ms,
-            load=os.getloadavg()[0],
-        )
+        try:
+            monitoring.record_observation(
+                account_id=self.run.account_id,
+                node=self.node,
+                observed_at=self.clock(),
+                readings=readings_of(state),
+                latency_ms=self._beat_ms,
+                load=os.getloadavg()[0],
+            )
+        except (monitoring.AccountClosed, monitoring.AccountUnknown) as closed:
+            # Only the end of a run closes its account: somebody else has ended it.
+            raise LostClaim(str(closed)) from None
 
     def _save(self, state: engine.State) -> None:
         if self.run.phase == Run.Phase.INTEGRATE:

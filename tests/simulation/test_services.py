@@ -225,6 +225,10 @@ class TestAFault:
         assert (run.step_done, run.digest_end) == (136, clean.digest())
         assert engine.State.from_bytes(bytes(run.result.state)).step == 136
 
+    def test_may_lie_beyond_the_scenarios_default_number_of_steps(self, executed):
+        run = executed("kepler", steps=20_000, fault=Fault("momentum", 19_000))
+        assert (run.state, run.violation["step"]) == (Run.State.VIOLATED, 19_000)
+
     def test_raises_one_critical_alert_that_leads_to_the_run(self, executed):
         run = executed("kepler", fault=Fault("momentum", 50))
 
