@@ -10,10 +10,13 @@ import dataclasses
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from aii_site.embedded import ServiceError, Services, processes
 from aii_site.embedded.home import CHECKOUT
@@ -52,9 +55,12 @@ class Child:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    # Sent by the kernel when the supervisor is killed, so that nothing is left behind.
-    death_signal: int = signal.SIGTERM
-    stop_steps: Sequence[tuple[int, float]] = ((signal.SIGTERM, 4.0),)
+    # How long it may take to end after SIGTERM.
+    patience_s: float = 4.0
+    # It forked a pool for its tasks. A pool that is still busy then is killed: its master, seeing
+    # that, hands the tasks back to the queue at once (measured: 1.7 s; a SIGQUIT to the master
+    # waits for tasks that do not listen).
+    has_pool: bool = False
     niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     deaths: Deaths = dataclasses.field(default_factory=Deaths)
@@ -67,9 +73,25 @@ class Child:
             log=self.log,
             environment=self.environment,
             directory=CHECKOUT,
-            death_signal=self.death_signal,
+            death_signal=signal.SIGKILL,  # All that they keep is in the services.
             niceness=self.niceness,
         )
+
+    def stop(self, patience_s: float) -> None:
+        """Wait for its end after a SIGTERM, then kill its pool, then itself."""
+        process = self.process
+        if process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+        if self.has_pool and process.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                for member in psutil.Process(process.pid).children():
+                    member.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(4.0)
+        processes.stop(process, [])
+        self.bury()
 
     def has_died(self) -> bool:
         """Tell whether it was started and ended by itself."""
@@ -97,11 +119,34 @@ class Supervisor:
         self._children = list(children)
         self._report = report
         self._service_deaths: dict[str, Deaths] = {}
+        self._guardian: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start all children at once."""
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-I", str(CHECKOUT / "aii_site" / "guardian.py")],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
         for child in self._children:
-            child.start()
+            self._start(child)
+
+    def _start(self, child: Child) -> None:
+        child.start()
+        if child.process is not None:
+            self._tell_guardian(child.process.pid)
+
+    def _bury(self, child: Child) -> str:
+        if child.process is not None:
+            self._tell_guardian(-child.process.pid)
+        return child.bury()
+
+    def _tell_guardian(self, number: int) -> None:
+        # Without one, the kernel still ends the children, if not theirs.
+        if self._guardian is not None and self._guardian.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._guardian.stdin.write(b"%d\n" % number)
+                self._guardian.stdin.flush()
 
     def refuse_deaths(self) -> None:
         """Raise when anything has died: before all is ready, that is a failure to start."""
@@ -109,7 +154,7 @@ class Supervisor:
             raise ServiceError(f"{name} ended while AII was starting (log: {self._log(name)}).")
         for child in self._children:
             if child.has_died():
-                how = child.bury()
+                how = self._bury(child)
                 complaint = last_complaint(child.log)
                 raise ServiceError(
                     f"{child.name} {how} while AII was starting: {complaint} (log: {child.log})."
@@ -147,13 +192,13 @@ class Supervisor:
     def _revive(self, child: Child) -> None:
         now_s = time.monotonic()
         if child.has_died():
-            how = child.bury()
+            how = self._bury(child)
             child.start_at_s = now_s + child.deaths.record(now_s)
             if child.deaths.are_too_many:
                 raise self._keeps_dying(child.name, child.log)
             self._report(f"{child.name} {how}; starting it again (log: {child.log})")
         if child.process is None and now_s >= child.start_at_s:
-            child.start()
+            self._start(child)
 
     def _keeps_dying(self, name: str, log: Path) -> ServiceError:
         return ServiceError(
@@ -170,21 +215,20 @@ class Supervisor:
             processes.trim_log(log)
 
     def stop(self) -> None:
-        """Stop the children in reverse order; none of them lasts longer than its own steps."""
+        """Stop the children in reverse order; none of them lasts longer than its patience."""
         running = [child for child in reversed(self._children) if child.process is not None]
         # Told together, awaited one by one: the whole takes as long as the slowest.
         for child in running:
             if child.process is not None and child.process.poll() is None:
-                child.process.send_signal(child.stop_steps[0][0])
+                child.process.terminate()
         started_s = time.monotonic()
         for child in running:
-            if child.process is None:
-                continue
-            first_s = max(0.0, child.stop_steps[0][1] - (time.monotonic() - started_s))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.process.wait(first_s)
-            processes.stop(child.process, child.stop_steps[1:])
-            child.bury()
+            child.stop(max(0.0, child.patience_s - (time.monotonic() - started_s)))
+        if self._guardian is not None:
+            # Everything is over; whoever shares a number with a child of ours is a stranger.
+            self._guardian.kill()
+            self._guardian.communicate()
+            self._guardian = None
 
 
 def last_complaint(log: Path) -> str:

@@ -191,15 +191,12 @@ def make_children(home: Home, environment: Mapping[str, str], port: int) -> list
         return Child(name, arguments, {**given, "AII_PROCESS": name}, log, **options)
 
     web = ["daphne", "-b", "127.0.0.1", "-p", str(port), "aii_site.asgi:application"]
-    # SIGTERM lets running tasks finish, SIGQUIT hands them back to the queue.
-    quit_soon = [(signal.SIGTERM, 3.0), (signal.SIGQUIT, 3.0)]
     return [
         child("web", [*python, *web]),
         child(
             "worker",
             [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", "--without-mingle"],
-            death_signal=signal.SIGQUIT,
-            stop_steps=quit_soon,
+            has_pool=True,
             # Simulations take every core that they get; pages and the collector come first.
             niceness=5,
         ),

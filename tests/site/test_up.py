@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -209,22 +210,53 @@ class TestSupervisor:
     def test_a_death_before_it_is_ready_is_a_failure(self, tmp_path):
         watched = Supervisor(None, [self.child(tmp_path, "echo 'bad settings'; exit 1")], print)
         watched.start()
-        time.sleep(0.3)
+        assert processes.wait_until(watched._children[0].has_died, seconds=5)
         with pytest.raises(
             ServiceError, match="task ended with code 1 while AII was starting: bad"
         ):
             watched.refuse_deaths()
+        watched.stop()
 
     def test_stopping_ends_the_children_of_children_too(self, tmp_path):
         """A pool of task workers whose master is gone."""
         script = "trap '' TERM; (trap '' TERM; echo $$ >&2; sleep 300) & sleep 300"
-        child = self.child(tmp_path, script, stop_steps=((signal.SIGTERM, 0.2),))
+        child = self.child(tmp_path, script, patience_s=0.2)
         watched = Supervisor(None, [child], print)
         watched.start()
         group = child.process.pid
         assert processes.wait_until(lambda: processes.size(child.log) > 0, seconds=5)
         watched.stop()
         assert processes.wait_until(lambda: not living_members(group), seconds=2)
+
+    def test_a_killed_supervisor_leaves_no_child_of_a_child(self, tmp_path):
+        """Task workers in mid-task outlive their master; the guardian ends them."""
+        program = """
+            import sys, time
+            from pathlib import Path
+            from aii_site.supervisor import Child, Supervisor
+            script = "(trap '' TERM INT; sleep 300) & wait"
+            child = Child("task", ["/bin/sh", "-c", script], {}, Path(sys.argv[1]))
+            Supervisor(None, [child], print).start()
+            print(child.process.pid, flush=True)
+            time.sleep(300)
+        """
+        command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "task.log")]
+        with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE) as killed:
+            group = int(killed.stdout.readline())
+            assert processes.wait_until(lambda: len(living_members(group)) >= 2, seconds=5)
+            killed.kill()
+        assert processes.wait_until(lambda: not living_members(group), seconds=5)
+
+    def test_a_busy_pool_is_killed_so_that_its_master_can_hand_the_tasks_back(self, tmp_path):
+        """The master ends by itself after its pool: that is when it gives the tasks back."""
+        script = "trap 'ending=1' TERM; sh -c 'trap \"\" TERM; sleep 300' & pool=$!; "
+        script += "echo ready; wait $pool; wait $pool; echo handed back; exit 0"
+        child = self.child(tmp_path, script, patience_s=0.3, has_pool=True)
+        watched = Supervisor(None, [child], print)
+        watched.start()
+        assert processes.wait_until(lambda: processes.size(child.log) > 0, seconds=5)
+        watched.stop()
+        assert "handed back" in child.log.read_text()
 
 
 def living_members(group: int) -> list[int]:
