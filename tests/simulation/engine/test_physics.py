@@ -171,6 +171,7 @@ def test_units_are_those_of_the_sky():
     assert state.definition.time_s / 86400 == pytest.approx(58.1324, rel=1e-6)
     speeds = np.linalg.norm(state.velocities_m_per_s(), axis=1)
     assert speeds[3] == pytest.approx(29_780, rel=0.02)  # the Earth's mean orbital speed
+    assert state.masses_kg()[0] == pytest.approx(1.98841e30, rel=1e-5)  # the Sun, CODATA 2018's G
     assert state.masses_kg()[5] == pytest.approx(1.898e27, rel=1e-3)  # Jupiter
 
 
