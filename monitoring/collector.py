@@ -95,7 +95,7 @@ class Collector:
         told = wording.answer(
             sums=sums,
             nodes=rows,
-            critical_titles=[a.title for a in alerts if a.severity == Alert.Severity.CRITICAL],
+            alerts=alerts,
             is_redis_up=True,
         )
         wanted = {

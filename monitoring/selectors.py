@@ -81,12 +81,9 @@ def get_dashboard(now: datetime) -> Dashboard:
     rows = [_judged(row, beats.get(row.name), now) for row in Node.objects.all()]
     alerts = list_alerts(Alert.State.FIRING, Alert.State.ACKNOWLEDGED)[:ACTIVE_ALERTS_MAX]
     sums = list_sums(now)
-    critical = [alert.title for alert in alerts if alert.severity == Alert.Severity.CRITICAL]
     newest = PerformanceSample.objects.filter(taken_at__gte=now - timedelta(seconds=5))
     return Dashboard(
-        answer=wording.answer(
-            sums=sums, nodes=rows, critical_titles=critical, is_redis_up=is_redis_up
-        ),
+        answer=wording.answer(sums=sums, nodes=rows, alerts=alerts, is_redis_up=is_redis_up),
         quantities={
             key.removeprefix("quantity."): value for key, value in sum_values(sums, now).items()
         },

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from conservation import Status
-from monitoring.models import Node
+from monitoring.models import Alert, Node
 from monitoring.quantities import Sum
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -32,7 +32,7 @@ class Answer:
 
 
 def answer(
-    *, sums: Sequence[Sum], nodes: Iterable[Node], critical_titles: Sequence[str], is_redis_up: bool
+    *, sums: Sequence[Sum], nodes: Iterable[Node], alerts: Iterable[Alert], is_redis_up: bool
 ) -> Answer:
     """Say what matters most, the gravest first."""
     listed = [node for node in nodes if node.state != Node.State.LEFT]
@@ -41,10 +41,9 @@ def answer(
     violated = [each for each in sums if each.verdict is Status.VIOLATED]
     if violated:
         return Answer(f"{_violation(violated[0])} {_nodes(listed)}.", "critical")
-    if critical_titles:
-        more = len(critical_titles) - 1
-        others = f" and {more} more" if more else ""
-        return Answer(f"{critical_titles[0]}{others}. {_nodes(listed)}.", "critical")
+    critical = [each for each in alerts if each.severity == Alert.Severity.CRITICAL]
+    if critical:
+        return Answer(f"{_headline(critical)}. {_nodes(listed)}.", "critical")
     sick = [node for node in listed if node.state != Node.State.OK]
     unknown = [each for each in sums if each.accounts and each.verdict is Status.UNKNOWN]
     level = "ok"
@@ -55,6 +54,14 @@ def answer(
     elif sick or unknown or not listed:
         level = "unknown"
     return Answer(f"{_nodes(listed)}; {_laws(sums, unknown)}.", level)
+
+
+def _headline(critical: Sequence[Alert]) -> str:
+    """Name the newest alert that nobody is on, or else the newest, and count the others."""
+    firing = [each for each in critical if each.state is Alert.State.FIRING]
+    first = (firing or critical)[0]
+    more = f" and {len(critical) - 1} more" if len(critical) > 1 else ""
+    return f"{first.title}{more}{'' if firing else ' (acknowledged)'}"
 
 
 def _nodes(listed: Sequence[Node]) -> str:

@@ -14,6 +14,7 @@ from monitoring.quantities import quantity_changes
 from monitoring.readings import BadReading, QuantityReading, check_reading, finite
 from monitoring.services.accounts import lock_open_account
 from monitoring.services.alerts import open_alert
+from monitoring.wording import number
 from tenants.context import current_schema
 
 
@@ -92,8 +93,8 @@ def _open_violation(account: Account, row: Observation) -> None:
         detail = f"The reading of {account.name} is not a finite number."
     else:
         detail = (
-            f"Off by {abs(row.balance):.3g} {row.unit}; "
-            f"the {row.law} law allows {row.limit:.3g} {row.unit}."
+            f"Off by {number(abs(row.balance), 3)} {row.unit}; "
+            f"the {row.law} law allows {number(row.limit, 3)} {row.unit}."
         )
     open_alert(
         severity="critical",

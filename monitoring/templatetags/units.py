@@ -24,18 +24,21 @@ _UNPREFIXED = ("kg", "%", "MB")
 
 
 @register.filter
-def with_unit(value: float | None, unit: str) -> str:
-    """Return ``1.984 GJ``: four significant digits, an SI prefix where there is one, a true
-    minus.
+def with_unit(value: object, unit: str) -> str:
+    """Return ``1.984 GJ``: four significant digits, an SI prefix where there is one.
+
+    A field that is missing (templates give an empty text then) is no value.
     """
-    if value is None or not math.isfinite(value):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         return NO_VALUE
     if value == 0:
         return _join("0", unit)
-    power = 3 * math.floor(math.log10(abs(value)) / 3)
+    # Rounded first, so that 999.96 becomes 1.000 k and not 1000.
+    rounded = float(f"{value:.3e}")
+    power = 3 * math.floor(math.log10(abs(rounded)) / 3)
     if unit.startswith(_UNPREFIXED) or power not in _PREFIXES:
-        return _join(number(value, 4), unit)
-    return _join(_significant(value / 10**power, 4), _PREFIXES[power] + unit)
+        return _join(number(rounded, 4), unit)
+    return _join(_significant(rounded / 10**power, 4), _PREFIXES[power] + unit)
 
 
 @register.filter
