@@ -11,6 +11,7 @@ from django import forms
 
 from simulation import engine
 from simulation.engine import BadRequest, Fault, Request, Scenario
+from simulation.figures import count, sci
 
 DEFAULT_SCENARIO = "solar_system"
 NO_FAULT = ""
@@ -19,6 +20,10 @@ FAULT_KINDS = [
     ("momentum", "Alter the momentum of one body"),
     ("reading", "Alter a reported reading"),
 ]
+NEEDED_FOR = {
+    "momentum": ("fault_step", "fault_size", "fault_body"),
+    "reading": ("fault_step", "fault_size", "fault_quantity"),
+}
 FAULT_QUANTITIES = [
     ("energy", "Energy"),
     ("momentum", "Momentum"),
@@ -54,10 +59,10 @@ class RunRequest(forms.Form):
         label="Scenario",
         error_messages={"invalid_choice": "There is no such scenario. Choose one of the list."},
     )
-    bodies = _whole("Bodies", "Enter the number of bodies.", required=False)
+    bodies = _whole("Bodies", "Enter the number of bodies.")
     steps = _whole("Steps", "Enter the number of steps.")
     dt_tu = _number("Time step", "Enter the time step.")
-    seed = _whole("Seed", "Enter a seed.", required=False)
+    seed = _whole("Seed", "Enter a seed, such as 0.")
 
     def __init__(self, *args: Any, scenario: Scenario, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,15 +76,11 @@ class RunRequest(forms.Form):
         self.fields["scenario"].initial = chosen.name
         self.fields["scenario"].help_text = chosen.description
         self.fields["steps"].initial = chosen.steps
-        self.fields["steps"].help_text = f"1 to {chosen.steps_max}."
+        self.fields["steps"].help_text = f"1 to {count(chosen.steps_max)}."
         self.fields["dt_tu"].initial = chosen.dt_tu
-        self.fields[
-            "dt_tu"
-        ].help_text = (
-            f"{chosen.dt_tu_min:g} to {chosen.dt_tu_max:g} units of {describe_time(chosen.time_s)}."
-        )
+        self.fields["dt_tu"].help_text = f"{sci(chosen.dt_tu_min)} to {chosen.dt_tu_max:g}."
         self.fields["bodies"].initial = chosen.bodies
-        self.fields["bodies"].help_text = f"{chosen.bodies_min} to {chosen.bodies_max}."
+        self.fields["bodies"].help_text = f"{chosen.bodies_min} to {count(chosen.bodies_max)}."
         self.fields["seed"].initial = 0
         self.fields["seed"].help_text = "The same seed gives the same bodies."
         if chosen.is_fixed:
@@ -123,24 +124,30 @@ class RunRequestWithFault(RunRequest):
         help_text="For drills: the verifier must catch it in its very step.",
         error_messages={"invalid_choice": "There is no such fault. Choose one of the list."},
     )
-    fault_step = _whole("In step", "Enter the step.", required=False)
+    fault_step = _whole("In step", "Enter the step.")
     fault_quantity = forms.ChoiceField(
         label="Reading to alter",
         choices=FAULT_QUANTITIES,
-        required=False,
-        help_text="For an altered reading.",
-        error_messages={"invalid_choice": "There is no such reading. Choose one of the list."},
+        error_messages={
+            "required": "Choose the reading to alter.",
+            "invalid_choice": "There is no such reading. Choose one of the list.",
+        },
     )
-    fault_body = _whole("Body", "Enter the body's number.", required=False)
-    fault_size = _number("Relative size", "Enter a size.", required=False)
+    fault_body = _whole("Body", "Enter the body's number.")
+    fault_size = _number("Relative size", "Enter a size.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._fault: Fault | None = None
+        if self.is_bound:
+            # What the chosen fault does not need may stay as it is.
+            needed = NEEDED_FOR.get(str(self.data.get("fault_kind")), ())
+            for name in NEEDED_FOR["momentum"] + NEEDED_FOR["reading"]:
+                self.fields[name].required = name in needed
         self.fields["fault_step"].initial = self.chosen.steps // 2
         self.fields["fault_step"].help_text = "Any step of the run."
         self.fields["fault_body"].initial = 1
-        self.fields["fault_body"].help_text = "For an altered momentum; the first body is 0."
+        self.fields["fault_body"].help_text = "The first body is 0."
         self.fields["fault_size"].initial = 0.001
         self.fields["fault_size"].help_text = "Part of the altered number, 1e-12 to 1."
 
@@ -153,11 +160,7 @@ class RunRequestWithFault(RunRequest):
 
     def _clean_fault(self, cleaned: dict[str, Any], request: Request) -> None:
         kind = cleaned["fault_kind"]
-        wanted = ["fault_step", "fault_size"]
-        wanted.append("fault_body" if kind == "momentum" else "fault_quantity")
-        for name in wanted:
-            if name not in self.errors and cleaned.get(name) in (None, ""):
-                self.add_error(name, self.fields[name].error_messages["required"])
+        wanted = NEEDED_FOR[kind]
         if any(name in self.errors for name in wanted):
             return
         parts: dict[str, Any] = {
@@ -188,11 +191,3 @@ class RunRequestWithFault(RunRequest):
 def find_chosen(name: str | None) -> Scenario:
     """Return the scenario of that name, or the first one offered for any other name."""
     return engine.SCENARIOS.get(name or "", engine.SCENARIOS[DEFAULT_SCENARIO])
-
-
-def describe_time(seconds: float) -> str:
-    """Return a scenario's unit of time as people say it."""
-    for size, unit in ((365.25 * 86400 * 1e6, "million years"), (365.25 * 86400, "years")):
-        if seconds >= size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds / 86400:.4g} days"

@@ -9,7 +9,10 @@ from functools import cache
 from importlib import metadata, resources
 
 # Plotly writes two style elements into the page; the policy allows these two, by their hashes.
-STYLE_HASHES: list[str] = []
+STYLE_HASHES = [
+    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
+    "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='",
+]
 
 
 @cache

@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from simulation import engine
+from simulation.figures import count
 from simulation.models import Checkpoint, Run, RunQuerySet, RunResult
 from simulation.services.requests import RunUnknown
 from simulation.services.settling import describe_series
+from simulation.wording import describe_proof
 from tenants.errors import NotFound
 
 
@@ -87,7 +89,7 @@ def list_phases(run: Run) -> list[Phase]:
         states = ["missed" if state in ("now", "todo") else state for state in states]
     notes = [""] * len(titles)
     if run.started_at:
-        notes[1] = f"{run.step_done} of {run.steps} steps"
+        notes[1] = f"{count(run.step_done)} of {count(run.steps)} steps"
     return [Phase(*row) for row in zip(titles, states, notes, strict=True)]
 
 
@@ -118,7 +120,8 @@ def list_laws(run: Run) -> list[Law]:
     if not run.summary:
         return []
     rows = []
-    for name, found in run.summary["quantities"].items():
+    for name in engine.QUANTITIES:
+        found = run.summary["quantities"][name]
         share = found["worst_margin"]
         rows.append(
             Law(
@@ -148,40 +151,3 @@ def _meaning(name: str, found: dict[str, Any], run: Run) -> str:
     kind = "Bounded" if found["law"] == "bounded" else "To round-off"
     share = 100 * found["worst_margin"]
     return f"{kind}: at most {share:.3g} % of the limit, in step {found['worst_step']}."
-
-
-def describe_proof(proved: int, steps: int) -> str:
-    """Return over how many steps it was proved that no bit was lost."""
-    if steps and proved >= steps:
-        return f"Information proved over all {steps} steps."
-    return f"Information proved over {proved} of {steps} steps."
-
-
-def describe_proof_of(run: Run) -> str:
-    """Return the same for a run that has ended with a summary; "" for another."""
-    if not run.summary:
-        return ""
-    proved = run.summary["quantities"]["information"]["proved_steps"]
-    return describe_proof(proved, run.summary["steps_done"])
-
-
-def describe_run(run: Run) -> str:
-    """Return the answer of a run's page: one sentence."""
-    title = engine.SCENARIOS[run.scenario].title
-    steps = run.step_done
-    if run.state == Run.State.QUEUED:
-        if run.resumes:
-            return f"{title}: its worker stopped; the run waits to go on."
-        return f"{title}: waiting for a worker."
-    if run.state == Run.State.RUNNING:
-        if run.cancel_requested_at:
-            return f"{title}: stopping after step {steps}."
-        return f"{title}: every law held over {steps} of {run.steps} steps so far."
-    if run.state == Run.State.VIOLATED and run.violation:
-        return f"{run.violation['sentence']} Rolled back to step {steps}."
-    if run.state == Run.State.FAILED:
-        return f"{title} failed. {run.failure}"
-    if run.state == Run.State.CANCELLED:
-        who = run.cancel_requested_by_email or "nobody"
-        return f"{title}: cancelled by {who} after {steps} of {run.steps} verified steps."
-    return f"{title}: every law held over {steps} steps."

@@ -15,8 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from simulation import engine, forms, selectors, services
 from simulation.cost import estimate_cost
+from simulation.figures import length_of_time
 from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
+from simulation.wording import describe_proof_of, describe_run
 from tenants.models import User
 from tenants.permissions import check_permission, has_permission, require_permission
 
@@ -91,7 +93,7 @@ def _form_context(form: forms.RunRequest) -> dict[str, Any]:
     return {
         "form": form,
         "chosen": form.chosen,
-        "unit_of_time": forms.describe_time(form.chosen.time_s),
+        "unit_of_time": length_of_time(form.chosen.time_s),
         **_estimate_context(form),
     }
 
@@ -112,7 +114,7 @@ def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
         "cost": cost,
         "wanted": wanted,
         "interactions": wanted.bodies * (wanted.bodies - 1) * wanted.steps,
-        "span": forms.describe_time(wanted.steps * wanted.dt_tu * form.chosen.time_s),
+        "span": length_of_time(wanted.steps * wanted.dt_tu * form.chosen.time_s),
         "too_long": cost.total_s > services.ESTIMATE_S_MAX,
         "estimate_max_s": services.ESTIMATE_S_MAX,
     }
@@ -138,7 +140,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         **_progress_context(found),
         "scenario": engine.SCENARIOS[found.scenario],
         "laws": selectors.list_laws(found),
-        "proof": selectors.describe_proof_of(found),
+        "proof": describe_proof_of(found),
         "has_state": hasattr(found, "result"),
         "fault": found.fault,
         "tab": tab,
@@ -146,7 +148,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "series": series,
         "quantity": quantity,
         "rows": _rows(series, quantity) if tab == "data" else [],
-        "span": forms.describe_time(found.steps * found.dt_tu * _time_s(found)),
+        "span": length_of_time(found.steps * found.dt_tu * _time_s(found)),
     }
     return render(request, "simulation/run.html", context)
 
@@ -165,7 +167,7 @@ def _rows(series: dict[str, dict[str, Any]] | None, quantity: str) -> list[tuple
 def _progress_context(found: Run) -> dict[str, Any]:
     return {
         "run": found,
-        "sentence": selectors.describe_run(found),
+        "sentence": describe_run(found),
         "phases": selectors.list_phases(found),
     }
 

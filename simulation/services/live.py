@@ -11,6 +11,7 @@ from monitoring import services as monitoring
 from monitoring.live import publish as publish_live
 from simulation import engine
 from simulation.models import Run
+from simulation.wording import describe_run
 from tenants.context import current_schema
 
 
@@ -83,9 +84,10 @@ def describe(run: Run, numbers: Numbers, eta_s: float | None) -> dict[str, Any]:
         "energy_limit": numbers.energy_limit,
         "momentum_error": numbers.momentum_error,
         "information": numbers.information,
-        "unproved_steps": max(0, run.step_done - numbers.proved_steps),
+        "proved_share": min(1.0, numbers.proved_steps / run.step_done) if run.step_done else None,
         "verdict": numbers.verdict,
         "cancelling": run.is_active and run.cancel_requested_at is not None,
+        "sentence": describe_run(run),
         "url": run.get_absolute_url(),
     }
 

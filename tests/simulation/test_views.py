@@ -256,7 +256,7 @@ class TestTheRunsPage:
         services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
         text = client.get(run.get_absolute_url()).content.decode()
         assert "Information proved over" in text
-        assert "of 400000 steps" in text
+        assert "of 400\u202f000 steps" in text
 
     def test_progress_tells_htmx_when_the_run_has_ended(self, client, queued, executed):
         waiting, done = queued("figure_eight"), executed("kepler")

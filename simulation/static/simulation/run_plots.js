@@ -16,7 +16,7 @@ function colour(token) {
 }
 
 function axis(title, grid, rest = {}) {
-  return { title: { text: title, standoff: 8 }, gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true, exponentformat: "power", ...rest };
+  return { title: { text: title, standoff: 8 }, gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true, exponentformat: "e", ...rest };
 }
 
 function draw(box) {

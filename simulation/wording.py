@@ -1,0 +1,45 @@
+"""The sentences about a run, the same on its page and in its live value."""
+
+from __future__ import annotations
+
+from simulation import engine
+from simulation.figures import count
+from simulation.models import Run
+
+
+def describe_proof(proved: int, steps: int) -> str:
+    """Return over how many steps it was proved that no bit was lost."""
+    if steps and proved >= steps:
+        return f"Information proved over all {count(steps)} steps."
+    return f"Information proved over {count(proved)} of {count(steps)} steps."
+
+
+def describe_proof_of(run: Run) -> str:
+    """Return the same for a run that has ended with a summary; "" for another."""
+    if not run.summary:
+        return ""
+    proved = run.summary["quantities"]["information"]["proved_steps"]
+    return describe_proof(proved, run.summary["steps_done"])
+
+
+def describe_run(run: Run) -> str:
+    """Return the answer of a run's page: one sentence."""
+    title = engine.SCENARIOS[run.scenario].title
+    steps = run.step_done
+    if run.state == Run.State.QUEUED:
+        if run.resumes:
+            return f"{title}: its worker stopped; the run waits to go on."
+        return f"{title}: waiting for a worker."
+    if run.state == Run.State.RUNNING:
+        if run.cancel_requested_at:
+            return f"{title}: stopping after step {count(steps)}."
+        return f"{title}: every law held over {count(steps)} of {count(run.steps)} steps so far."
+    if run.state == Run.State.VIOLATED and run.violation:
+        return f"{run.violation['sentence']} Rolled back to step {count(steps)}."
+    if run.state == Run.State.FAILED:
+        return f"{title} failed. {run.failure}"
+    if run.state == Run.State.CANCELLED:
+        who = run.cancel_requested_by_email or "nobody"
+        done = f"{count(steps)} of {count(run.steps)}"
+        return f"{title}: cancelled by {who} after {done} verified steps."
+    return f"{title}: every law held over {count(steps)} steps."
