@@ -143,11 +143,11 @@ def _meaning(name: str, found: dict[str, Any], run: Run) -> str:
     if name == "information":
         return describe_proof(found["proved_steps"], steps)
     if found["verdict"] == "VIOLATED":
-        return f"Broken in step {found['worst_step']}."
+        return f"Broken in step {count(found['worst_step'])}."
     if found["law"] == "exact":
         return "Exact: the same integer after every step."
     if found["worst_margin"] is None:
         return ""
     kind = "Bounded" if found["law"] == "bounded" else "To round-off"
     share = 100 * found["worst_margin"]
-    return f"{kind}: at most {share:.3g} % of the limit, in step {found['worst_step']}."
+    return f"{kind}: at most {share:.3g} % of the limit, in step {count(found['worst_step'])}."

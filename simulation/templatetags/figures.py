@@ -17,3 +17,9 @@ for each in (figures.sci, figures.count, figures.seconds, figures.percent, figur
 def at(mapping: dict[str, Any], key: str) -> Any:
     """Return the value of a key that stands in a variable."""
     return mapping[key]
+
+
+@register.filter
+def words(name: str) -> str:
+    """Return a name in code as words: angular momentum."""
+    return name.replace("_", " ")

@@ -239,7 +239,7 @@ class TestTheRunsPage:
     def test_shows_a_waiting_run(self, client, queued, tab):
         page = client.get(f"{queued().get_absolute_url()}?tab={tab}")
         assert page.status_code == 200
-        assert "Cancel the run" in page.content.decode()
+        assert "Stop the run" in page.content.decode()
 
     def test_says_law_expected_found_and_step_of_a_violation(self, client, executed):
         run = executed("kepler", fault=Fault("momentum", 50))
@@ -374,7 +374,7 @@ class TestWhoMayWhat:
         assert (run.state, run.cancel_requested_at) == (Run.State.QUEUED, None)
         assert runs_of("acme") == 1
         text = client.get(run.get_absolute_url()).content.decode()
-        assert "Cancel the run" not in text
+        assert "Stop the run" not in text
 
     @pytest.mark.parametrize("path", PAGES + FILES)
     def test_an_outsider_sees_nothing(self, path, client_for, outsider, acme, executed):

@@ -30,9 +30,9 @@ function draw(box) {
     { name: "limit", x: one.step, y: size(one.limit), mode: "lines", line: { color: colour("--critical"), width: 1.5, dash: "dash" } },
   ];
   const layout = {
-    height: 300, margin: { l: 8, r: 8, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    height: 300, margin: { l: 8, r: 8, t: 8, b: 8 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", separators: ".\u202F",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
-    xaxis: axis("step", grid), yaxis: axis(`|error| (${one.unit})${exact ? "" : ", log axis"}`, grid, exact ? { rangemode: "tozero" } : { type: "log" }),
+    xaxis: axis("step", grid, { exponentformat: "none", separatethousands: true }), yaxis: axis(`|error| (${one.unit})${exact ? "" : ", log axis"}`, grid, exact ? { rangemode: "tozero" } : { type: "log" }),
     legend: { orientation: "h", x: 0, y: 1.12 }, hovermode: "x unified", hoverlabel: { bgcolor: colour("--surface"), font: { color: colour("--text") } },
   };
   box.querySelector("[data-waiting]")?.remove();
