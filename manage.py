@@ -21,6 +21,8 @@ WITHOUT_SERVICES = {
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.development")
+    from django.db import OperationalError
+
     from aii_site import embedded
 
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
@@ -33,6 +35,8 @@ def main() -> None:
             run()
     except embedded.ServiceError as problem:
         sys.exit(str(problem))
+    except OperationalError as problem:
+        sys.exit(f"The database does not answer: {str(problem).splitlines()[0]}")
 
 
 def run() -> None:

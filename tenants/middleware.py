@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenants import selectors
 from tenants.context import tenant_context
 from tenants.errors import DomainError, Forbidden, NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -85,6 +88,7 @@ def as_refusal(problem: Exception) -> DomainError:
     """Return the refusal that people should read for a problem."""
     if isinstance(problem, DomainError):
         return problem
+    logger.warning("answering 503: %s: %s", type(problem).__name__, problem)
     part = "Redis" if isinstance(problem, REDIS_AWAY) else "The database"
     return Unavailable(f"{part} does not answer now. What was saved is safe.")
 

@@ -21,8 +21,9 @@ AII_BASE_HOST = os.environ.get("AII_BASE_HOST", "localhost")
 AII_PROCESS = os.environ.get("AII_PROCESS", "command")
 AII_CHECK_SESSION_EVERY_S = 60
 
-# What a running embedded installation wrote down, where the environment says nothing.
-_runtime = embedded.runtime_environment()
+# What a running embedded installation wrote down. Not read beside a DATABASE_URL: the web server of
+# `make up` must not find the owner's password there, and two installations must not be mixed.
+_runtime = {} if os.environ.get("DATABASE_URL") else embedded.runtime_environment()
 
 
 def _setting(name: str, default: str = "") -> str:
@@ -39,7 +40,7 @@ REDIS_URL = _setting("REDIS_URL", "redis://127.0.0.1:6379/0")
 if not DATABASE_OWNER_URL and AII_PROCESS == "command":
     DATABASE_OWNER_URL = DATABASE_URL
 
-_POOL = {"min_size": 1, "max_size": 16, "timeout": 2, "reconnect_timeout": 5, "max_idle": 60}
+_POOL = {"min_size": 1, "max_size": 16, "timeout": 3, "reconnect_timeout": 5, "max_idle": 60}
 
 
 def _database(url: str, *, is_owner: bool) -> dict[str, Any]:
