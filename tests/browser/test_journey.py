@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import sign_in
+from tests.real_site import sign_in
 
 SCREENSHOTS = os.environ.get("AII_SCREENSHOTS")
 # The most that the Solar System may have: long enough to be watched.

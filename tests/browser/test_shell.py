@@ -13,7 +13,7 @@ import time
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.conftest import sign_in
+from tests.real_site import sign_in
 
 OWNER = "owner@acme.example"
 NARROW = {"width": 360, "height": 740}
