@@ -28,9 +28,11 @@ app.conf.beat_schedule = {
 
 @celeryd_after_setup.connect
 def serve_each_tenant(sender: str, instance: Any, **kwargs: Any) -> None:
-    """Take work from the platform's queue and from every tenant's."""
+    """Take work from every tenant's queue; the scheduler takes the platform's alone."""
     from tenants.selectors import list_schemas
-    from tenants.tasks import queue_of
+    from tenants.tasks import WORKER_NAME, queue_of
 
+    if not sender.startswith(f"{WORKER_NAME}@"):
+        return
     for schema in list_schemas():
         instance.app.amqp.queues.select_add(queue_of(schema))

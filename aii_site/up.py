@@ -195,12 +195,25 @@ def make_children(home: Home, environment: Mapping[str, str], port: int) -> list
         child("web", [*python, *web]),
         child(
             "worker",
-            [*celery, "worker", "--concurrency", "2", "--loglevel", "INFO", "--without-mingle"],
+            [
+                *[*celery, "worker", "--hostname", "worker@%h", "--concurrency", "2"],
+                *["--exclude-queues", "platform", "--loglevel", "INFO", "--without-mingle"],
+            ],
             has_pool=True,
             # Simulations take every core that they get; pages and the collector come first.
             niceness=5,
         ),
-        child("scheduler", [*celery, "beat", "--schedule", schedule, "--pidfile", ""]),
+        # Beat, and a worker of its own for the short tasks that it sends: behind long runs they
+        # would wait.
+        child(
+            "scheduler",
+            [
+                *[*celery, "worker", "--beat", "--schedule", schedule, "--pool", "solo"],
+                *["--hostname", "scheduler@%h", "--queues", "platform", "--without-mingle"],
+                *["--loglevel", "INFO"],
+            ],
+            has_pool=True,
+        ),
         child("collector", [*manage, "collect"]),
         child("reporter", [*manage, "report_nodes"]),
     ]

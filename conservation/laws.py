@@ -29,7 +29,7 @@ class Quantity:
     name: str
     unit: str
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         if not self.name or not self.unit:
             raise ValueError("a quantity needs a name and a unit")
 
@@ -49,7 +49,7 @@ class Law:
     tolerance: Number = 0
     sources_and_sinks: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         if not self.reason:
             raise ValueError(
                 f"the law for {self.quantity.name} does not say why its tolerance is right"
@@ -78,6 +78,6 @@ class Reading:
     at: float
     by: str
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         if isinstance(self.value, Sequence) and not self.value:
             raise ValueError(f"the reading of {self.quantity.name} has no components")

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import beat_init, worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
+from django.conf import settings
 
 from monitoring import heartbeat
 
 
 @worker_ready.connect
 def start_for_worker(**kwargs: Any) -> None:
-    """Report this worker, its children included."""
-    heartbeat.start("worker")
-
-
-@beat_init.connect
-def start_for_scheduler(**kwargs: Any) -> None:
-    """Report the scheduler."""
-    heartbeat.start("scheduler")
+    """Report this worker, or the scheduler, its children included."""
+    heartbeat.start("scheduler" if settings.AII_PROCESS == "scheduler" else "worker")
 
 
 @worker_shutting_down.connect

@@ -1,4 +1,4 @@
-"""Thin doors for the workers: execute one run; look after the runs of one tenant, or of all."""
+"""Thin doors: execute one run; look after the runs that nobody executes any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from monitoring.heartbeat import node_name
 from simulation import services
-from tenants.tasks import PlatformTask, TenantTask, send_to_each_tenant
+from tenants.context import tenant_context
+from tenants.selectors import list_schemas
+from tenants.tasks import PlatformTask, TenantTask
 
 
 @shared_task(base=TenantTask, name="simulation.execute_run", acks_late=True)
@@ -20,13 +22,12 @@ def execute_run(*, run_id: str, **_: Any) -> None:
     services.execute_run(run_id=UUID(run_id), clock=timezone.now, node=node_name("worker"))
 
 
-@shared_task(base=TenantTask, name="simulation.reap_runs")
+@shared_task(base=PlatformTask, name="simulation.reap_runs")
 def reap_runs(**_: Any) -> None:
-    """Look after the tenant's runs whose worker or message was lost."""
-    services.reap_runs(reaped_at=timezone.now())
+    """Look after every tenant's runs whose worker or message was lost.
 
-
-@shared_task(base=PlatformTask, name="simulation.reap_all")
-def reap_all(**_: Any) -> None:
-    """Ask for the sweep in each tenant; sent by the scheduler."""
-    send_to_each_tenant("simulation.reap_runs")
+    In the scheduler's own process: in the workers' queues a sweep would wait behind long runs.
+    """
+    for schema in list_schemas():
+        with tenant_context(schema):
+            services.reap_runs(reaped_at=timezone.now())

@@ -21,6 +21,8 @@ from tenants import selectors
 from tenants.context import NoTenantChosen, current_schema, tenant_context
 from tenants.errors import DomainError
 
+# Celery's name of the processes that serve tenants; the scheduler's is another.
+WORKER_NAME = "worker"
 RECENTLY = timedelta(minutes=10)
 
 logger = logging.getLogger(__name__)
@@ -79,8 +81,13 @@ def _send(task_name: str, schema: str, kwargs: dict[str, Any]) -> None:
 
 
 def serve_queue(schema: str) -> None:
-    """Tell the workers that run now to take work from a tenant's queue."""
-    current_app.control.add_consumer(queue_of(schema), reply=False)
+    """Tell the workers that run now to take work from a tenant's queue; not the scheduler."""
+    current_app.control.broadcast(
+        "add_consumer",
+        arguments={"queue": queue_of(schema)},
+        pattern=f"{WORKER_NAME}@*",
+        matcher="glob",  # type: ignore[arg-type]  # The stubs want a function; kombu, a name.
+    )
 
 
 @shared_task(base=PlatformTask, name="tenants.serve_new_queues")
@@ -88,9 +95,3 @@ def serve_new_queues(**_: Any) -> None:
     """Tell it again for recent tenants: a worker that was starting did not hear the first."""
     for schema in selectors.list_schemas(provisioned_after=timezone.now() - RECENTLY):
         serve_queue(schema)
-
-
-def send_to_each_tenant(task_name: str, **kwargs: Any) -> None:
-    """Send a task once for each tenant: the scheduler's way into tenants."""
-    for schema in selectors.list_schemas():
-        _send(task_name, schema, kwargs)

@@ -237,7 +237,8 @@ TENANT_TASKS = [name for name in own_tasks() if isinstance(current_app.tasks[nam
 
 
 def test_the_walk_finds_the_tasks_that_we_know():
-    assert {"simulation.execute_run", "simulation.reap_runs"} <= set(TENANT_TASKS)
+    assert "simulation.execute_run" in TENANT_TASKS
+    assert "simulation.reap_runs" in own_tasks()
 
 
 @pytest.mark.django_db

@@ -217,7 +217,7 @@ def worker(tmp_path):
                 [
                     *[sys.executable, "-m", "celery", "-A", "aii_site", "worker"],
                     *["--concurrency", "1", "--loglevel", "INFO", "--without-mingle"],
-                    *["--without-gossip", "--hostname", f"test{len(started)}@%h"],
+                    *["--without-gossip", "--hostname", f"worker@test{len(started)}"],
                 ],
                 cwd=ROOT,
                 env={**os.environ, "AII_PROCESS": "worker"},

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from tenants.context import NoTenantChosen, public_context, tenant_context
 from tenants.redis import get_redis
-from tenants.tasks import TenantTask, enqueue_on_commit, queue_of, send_to_each_tenant
+from tenants.tasks import TenantTask, enqueue_on_commit, queue_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,8 +53,3 @@ def test_enqueue_sends_after_the_commit_to_the_tenants_own_queue():
             enqueue_on_commit("tests.who_am_i")
             transaction.set_rollback(True)
         assert queued("acme") == 1
-
-
-def test_the_scheduler_reaches_each_tenant_once():
-    send_to_each_tenant("tests.who_am_i")
-    assert [queued("acme"), queued("globex")] == [1, 1]
