@@ -35,7 +35,7 @@ check: setup ## Lint, types, import contracts, missing migrations, production se
 	@echo "== ruff format" && $(RUN) -m ruff format --check .
 	@echo "== mypy" && $(RUN) -m mypy .
 	@echo "== import contracts" && .venv/bin/lint-imports
-	@echo "== missing migrations" && $(RUN) manage.py makemigrations --check --dry-run
+	@echo "== missing migrations" && $(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@echo "== production settings" && $(PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
 
 format: setup ## Format the code
