@@ -13,9 +13,11 @@ http = get_asgi_application()
 # After the applications are loaded: these import models.
 from aii_site.routing import websocket_urlpatterns  # noqa: E402
 from monitoring import heartbeat  # noqa: E402
+from simulation import warm_up  # noqa: E402
 from tenants.websocket import TenantScope  # noqa: E402
 
 heartbeat.start_for_web()
+warm_up.compile_for_web()
 
 application = ProtocolTypeRouter(
     {"http": http, "websocket": TenantScope(URLRouter(websocket_urlpatterns))}

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from monitoring.heartbeat import node_name
-from simulation import services
+from simulation import services, warm_up
 from tenants.context import tenant_context
 from tenants.selectors import list_schemas
 from tenants.tasks import PlatformTask, TenantTask
@@ -31,3 +31,7 @@ def reap_runs(**_: Any) -> None:
     for schema in list_schemas():
         with tenant_context(schema):
             services.reap_runs(reaped_at=timezone.now())
+
+
+# Celery imports this module in its processes; warm_up listens to their start.
+__all__ = ["execute_run", "reap_runs", "warm_up"]
