@@ -44,7 +44,8 @@ def make(checkout: Path, target: str, **environment: str) -> subprocess.Complete
     return subprocess.run(
         ["make", target],
         cwd=checkout,
-        env={**os.environ, **environment},
+        # Not as a part of the `make test` that runs this.
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")} | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -95,11 +96,9 @@ def test_a_python_that_is_not_there_is_named(checkout):
     not (CHECKOUT / ".venv" / "aii-stamp").exists(),
     reason="this environment was not made by make setup",
 )
-def test_a_second_call_does_nothing_and_is_quick():
-    started_s = time.monotonic()
+def test_a_second_call_does_nothing():
     result = make(CHECKOUT, "setup")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert time.monotonic() - started_s < 5
 
 
 @pytest.mark.slow
