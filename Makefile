@@ -13,7 +13,7 @@ PRODUCTION = DJANGO_SETTINGS_MODULE=aii_site.settings.production AII_BASE_HOST=a
 	REDIS_URL=redis://127.0.0.1:6379/0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-slow check format lock bench
+.PHONY: help setup up test test-slow check format lock bench screenshots
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ format: setup ## Format the code
 lock: setup ## Compile the two lock files anew from pyproject.toml
 	@.boot/bin/uv pip compile pyproject.toml --group dev $(COMPILE) -o requirements.lock
 	@.boot/bin/uv pip compile pyproject.toml -c requirements.lock $(COMPILE) -o requirements.production.lock
+
+screenshots: setup ## Walk the first journey in a browser and keep all its pictures in docs/images/
+	@mkdir -p docs/images
+	@AII_SCREENSHOTS="$(CURDIR)/docs/images" exec $(RUN) -m pytest -n 0 tests/browser/test_journey.py $(ARGS)
 
 bench: setup ## Run every benchmark (results in benchmarks/results/)
 	@set -e; for file in benchmarks/[a-z]*.py; do \
