@@ -63,12 +63,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         }
         for series, label, unit, form, limit in STRIPS
     ]
-    context = {"board": board, "cards": cards, "strips": strips, "alert_count": _firing(board)}
+    context = {"board": board, "cards": cards, "strips": strips}
     return render(request, "monitoring/dashboard.html", context)
-
-
-def _firing(board: selectors.Dashboard) -> int:
-    return sum(value["state"] == Alert.State.FIRING for value in board.alerts.values())
 
 
 @require_GET
@@ -116,7 +112,6 @@ def list_alerts(request: HttpRequest) -> HttpResponse:
         "tabs": [(each, each.value.lower(), counts[each]) for each in Alert.State],
         "page": paginator.get_page(request.GET.get("page")),
         "counts": counts,
-        "alert_count": counts[Alert.State.FIRING],
     }
     return render(request, "monitoring/alerts.html", context)
 
@@ -135,7 +130,6 @@ def _alert_page(
         "alert": shown,
         "form": form,
         "evidence": selectors.list_evidence(shown),
-        "alert_count": selectors.list_alerts(Alert.State.FIRING).count(),
     }
     return render(request, "monitoring/alert.html", context, status=status)
 

@@ -87,6 +87,9 @@ def list_phases(run: Run) -> list[Phase]:
     states = ["done" if i < at else "now" if i == at else "todo" for i in range(len(titles))]
     if run.state in (Run.State.VIOLATED, Run.State.FAILED, Run.State.CANCELLED):
         states = ["missed" if state in ("now", "todo") else state for state in states]
+        if run.summary:
+            # Cut short, and yet its last verified state was stored.
+            states[-1] = "done"
     notes = [""] * len(titles)
     if run.started_at:
         notes[1] = f"{count(run.step_done)} of {count(run.steps)} steps"
