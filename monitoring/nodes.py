@@ -12,9 +12,10 @@ from monitoring.live_values import epoch_ms
 from monitoring.models import Node
 from tenants.redis import get_redis
 
-# Two heartbeats missed: nothing is known of the node.
-SEEN_WITHIN = timedelta(seconds=2.5)
-# Five missed: somebody should look.
+# Three heartbeats missed: nothing is known of the node.
+# With the collector's second on top, a page says within 3 s that a process is gone.
+SEEN_WITHIN = timedelta(seconds=1.9)
+# Ten missed: somebody should look.
 LOST_AFTER = timedelta(seconds=5)
 # Not seen for so long, a node is taken off the list: it was renamed, or the machine is gone.
 FORGOTTEN_AFTER = timedelta(hours=1)

@@ -153,8 +153,8 @@ class TestNodes:
         ("fields", "age_s", "wanted"),
         [
             ({}, 0, "ok"),
-            ({}, 2.4, "ok"),
-            ({}, 2.6, "unknown"),
+            ({}, 1.8, "ok"),
+            ({}, 2.0, "unknown"),
             ({"cpu_percent": 85.0, "memory_percent": 80.0}, 0, "ok"),
             ({"cpu_percent": 85.1}, 0, "warning"),
             ({"memory_percent": 80.1}, 0, "warning"),
