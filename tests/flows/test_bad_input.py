@@ -1,0 +1,154 @@
+"""Hostile input on every route, found by introspection: a sentence, and nothing written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+
+from tenants.context import tenant_context
+from tests import objects
+from tests.cast import host
+from tests.conftest import session_for
+from tests.flows.test_isolation import OWN_ROUTES, fill, ids, unknown_values
+
+NASTY = [
+    "",
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "-inf",
+    "99999999999999999999999",
+    "١٢٣",
+    "\x00",
+    "' OR 1=1; --",
+    "<script>alert(1)</script>",
+    "../../etc/passwd",
+    "x" * 5000,
+    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+]
+# Every name that a query or form of ours knows.
+NAMES = [
+    *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
+    *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
+    *["fault_quantity", "fault_size"],
+]
+FINE = {200, 204, 302, 400, 404, 405, 409, 422}
+
+
+def address_of(route, person) -> str:
+    """Return the route's address, with an object that is there where it takes one."""
+    path, _, converters = route
+    make = objects.FOR_ROUTE.get(path)
+    if make is None:
+        return fill(path, unknown_values(converters))
+    with tenant_context("acme"):
+        return fill(path, make(person))
+
+
+def check(response, address: str) -> None:
+    text = response.content.decode("utf-8", "replace") if not response.streaming else ""
+    assert response.status_code in FINE, (address, response.status_code)
+    assert "Traceback" not in text
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        assert "<script>alert" not in text
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("route", OWN_ROUTES, ids=ids)
+def test_hostile_queries_and_methods_are_answered_and_write_nothing(route, acme, owner, client_for):
+    client = client_for(owner, acme)
+    address = address_of(route, owner)
+    before = objects.fingerprint("acme")
+    for value in NASTY:
+        check(client.get(address, dict.fromkeys(NAMES, value)), address)
+    for method in ("head", "options", "put", "patch", "delete"):
+        check(getattr(client, method)(address), address)
+    assert objects.fingerprint("acme") == before
+
+
+# Digits of other scripts are digits, and 0 is a seed and a body.
+GOOD = {("seed", "0"), ("fault_body", "0")}
+BAD_FIELDS = [
+    pytest.param(name, value, id=f"{name}-{value[:12]!a}")
+    for name in NAMES[9:]
+    for value in NASTY[1:]
+    if (name, value) not in GOOD and not (value.isdecimal() and not value.isascii())
+]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
+def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
+    name, value, acme, owner, client_for
+):
+    form = {
+        "scenario": "plummer",
+        "bodies": "64",
+        "steps": "100",
+        "dt_tu": "0.0078125",
+        "seed": "0",
+        "fault_kind": "momentum" if name != "fault_quantity" else "reading",
+        "fault_step": "10",
+        "fault_body": "1",
+        "fault_quantity": "energy",
+        "fault_size": "0.001",
+    }
+    before = objects.fingerprint("acme")
+    response = client_for(owner, acme).post("/runs/new/", {**form, name: value})
+    assert response.status_code == 422, response.status_code
+    assert b"field-error" in response.content or b"error" in response.content
+    assert objects.fingerprint("acme") == before
+
+
+HOSTILE_FRAMES = [
+    b"\x00\x01",
+    " ",
+    "nonsense",
+    "[]",
+    "null",
+    "1",
+    '{"type": 7}',
+    '{"type": "subscribe", "tenant": "globex"}',
+    '{"type": "rendered", "seq": "x"}',
+    '{"type": "rendered", "seq": 1, "t": 1, "latency_ms": 1e400}',
+    '{"type": "snapshot?", "pad": "' + "x" * 100_000 + '"}',
+    "[" * 400,
+]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("frame", HOSTILE_FRAMES, ids=lambda frame: ascii(frame[:14]))
+def test_a_hostile_frame_ends_the_socket_with_a_word_and_nothing_else(frame, acme, viewer):
+    from aii_site.asgi import application
+
+    key = session_for(viewer, "acme")
+    headers = [
+        (b"host", host("acme").encode()),
+        (b"origin", f"http://{host('acme')}".encode()),
+        (b"cookie", f"{settings.SESSION_COOKIE_NAME}={key}".encode()),
+    ]
+
+    async def talk() -> list[dict]:
+        socket = WebsocketCommunicator(application, "/ws/live/", headers=headers)
+        accepted, _ = await socket.connect(timeout=5)
+        assert accepted
+        assert json.loads((await socket.receive_output(5))["text"])["type"] == "snapshot"
+        if isinstance(frame, bytes):
+            await socket.send_to(bytes_data=frame)
+        else:
+            await socket.send_to(text_data=frame)
+        heard = [await socket.receive_output(5)]
+        while heard[-1]["type"] != "websocket.close":
+            heard.append(await socket.receive_output(5))
+        await socket.disconnect()
+        return heard
+
+    before = objects.fingerprint("acme")
+    heard = asyncio.run(talk())
+    assert heard[-1]["code"] == 4400
+    assert objects.fingerprint("acme") == before
