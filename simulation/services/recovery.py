@@ -8,13 +8,12 @@ import logging
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from redis.exceptions import RedisError
 
-from simulation import engine
-from simulation.engine import CheckpointDamaged
-from simulation.models import Checkpoint, Run
+from simulation.models import Run
 from simulation.services import live
-from simulation.services.settling import Ending, end_run
+from simulation.services.settling import end_unattended
 from tenants.context import current_schema
 from tenants.redis import get_redis
 from tenants.tasks import enqueue_on_commit, queue_of
@@ -31,18 +30,15 @@ def reap_runs(*, reaped_at: datetime) -> None:
     """Look after the tenant's runs that nobody else looks after. Cheap when there are none: three
     queries.
     """
-    silent = Run.objects.filter(
-        state=Run.State.RUNNING, heartbeat_at__lt=reaped_at - SILENT_AFTER
-    ).values_list("pk", flat=True)
-    for run_id in silent:
+    # A beat from the future was written before the clock was set back: whoever lives beats again.
+    is_silent = Q(state=Run.State.RUNNING) & (
+        Q(heartbeat_at__lt=reaped_at - SILENT_AFTER) | Q(heartbeat_at__gt=reaped_at + SILENT_AFTER)
+    )
+    for run_id in Run.objects.filter(is_silent).values_list("pk", flat=True):
         with transaction.atomic():
             # Looked at again under its lock: the worker may have come back meanwhile.
             run = (
-                Run.objects.select_for_update(skip_locked=True)
-                .filter(
-                    pk=run_id, state=Run.State.RUNNING, heartbeat_at__lt=reaped_at - SILENT_AFTER
-                )
-                .first()
+                Run.objects.select_for_update(skip_locked=True).filter(is_silent, pk=run_id).first()
             )
             if run is not None:
                 _take_up_again(run, reaped_at)
@@ -52,13 +48,13 @@ def reap_runs(*, reaped_at: datetime) -> None:
 
 def _take_up_again(run: Run, at: datetime) -> None:
     if run.cancel_requested_at is not None:
-        return _end(run, Run.State.CANCELLED, "", at)
+        return end_unattended(run, Run.State.CANCELLED, at=at)
     if run.resumes >= RESUMES_MAX:
         sentence = (
             f"Its worker stopped {run.resumes + 1} times, the last time after step "
             f"{run.step_done}. Look at the worker's log before you ask for it again."
         )
-        return _end(run, Run.State.FAILED, sentence, at)
+        return end_unattended(run, Run.State.FAILED, at=at, failure=sentence)
     logger.warning("run %s fell silent at step %s: queued again", run.pk, run.step_done)
     run.state = Run.State.QUEUED
     run.resumes += 1
@@ -67,20 +63,6 @@ def _take_up_again(run: Run, at: datetime) -> None:
     run.save(update_fields=["state", "resumes", "sent_at"])
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return None
-
-
-def _end(run: Run, state: Run.State, failure: str, at: datetime) -> None:
-    """End a run that nobody computes any more with what its checkpoint holds."""
-    checkpoint = Checkpoint.objects.filter(run_id=run.pk).first()
-    engine_state, wall_s = None, None
-    if checkpoint is not None:
-        wall_s = checkpoint.wall_s
-        try:
-            engine_state = engine.State.from_bytes(bytes(checkpoint.state))
-        except CheckpointDamaged as damage:
-            logger.warning("run %s: %s", run.pk, damage)
-    ending = Ending(state, at, engine_state, failure=failure, wall_s=wall_s, node="sweep")
-    end_run(run, ending)
 
 
 def _send_lost_messages(at: datetime) -> None:

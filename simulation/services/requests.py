@@ -14,7 +14,7 @@ from simulation.cost import estimate_cost
 from simulation.engine import BadRequest, Fault
 from simulation.models import Run
 from simulation.services import live
-from simulation.services.settling import Ending, end_run
+from simulation.services.settling import end_unattended
 from tenants.context import current_schema
 from tenants.errors import Conflict, Invalid, NotFound
 from tenants.models import User
@@ -159,6 +159,6 @@ def cancel_run(*, acting_user: User, run_id: UUID, cancelled_at: datetime) -> Ru
             ]
         )
     if run.state == Run.State.QUEUED:
-        end_run(run, Ending(state=Run.State.CANCELLED, at=cancelled_at))
+        end_unattended(run, Run.State.CANCELLED, at=cancelled_at)
     transaction.on_commit(partial(live.publish_row, run.pk), robust=True)
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,11 +11,15 @@ from typing import Any
 from django.db import transaction
 
 from monitoring import services as monitoring
+from monitoring.heartbeat import node_name
 from simulation import engine
+from simulation.engine import CheckpointDamaged
 from simulation.models import Checkpoint, Run, RunResult
 from simulation.services import live
 from simulation.services.claims import LostClaim
 from simulation.services.readings import readings_at_the_end
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,21 @@ def end_run(run: Run, ending: Ending) -> None:
             account_id=run.account_id, closed_at=ending.at, outcome=ending.state
         )
     transaction.on_commit(partial(live.publish_row, run.pk), robust=True)
+
+
+def end_unattended(run: Run, state: Run.State, *, at: datetime, failure: str = "") -> None:
+    """End an active run that nobody computes, with what its checkpoint holds; its row is locked."""
+    checkpoint = Checkpoint.objects.filter(run_id=run.pk).first()
+    engine_state, wall_s = None, None
+    if checkpoint is not None:
+        wall_s = checkpoint.wall_s
+        try:
+            engine_state = engine.State.from_bytes(bytes(checkpoint.state))
+        except CheckpointDamaged as damage:
+            logger.warning("run %s: %s", run.pk, damage)
+    # Who ends it is the process that does: the scheduler's sweep, or the web server.
+    ending = Ending(state, at, engine_state, failure=failure, wall_s=wall_s, node=node_name())
+    end_run(run, ending)
 
 
 def _store_result(run: Run, state: engine.State, ending: Ending) -> None:

@@ -9,10 +9,13 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from monitoring.heartbeat import node_name
 from monitoring.models import Account, Alert, Observation
+from monitoring.services import open_account
 from simulation import engine, services
 from simulation.engine import Fault
 from simulation.models import Checkpoint, Run, RunResult
+from simulation.wording import describe_run
 from tenants.context import tenant_context
 from tenants.errors import Invalid
 from tests.simulation.conftest import NOON
@@ -166,6 +169,8 @@ class TestExecuteRun:
         run.refresh_from_db()
         information = run.summary["quantities"]["information"]
         assert run.state == Run.State.DONE
+        # The sentence claims no law that is not known.
+        assert "every law" not in describe_run(run)
         assert 0 < information["proved_steps"] < 400_000
         assert information["verdict"] == "UNKNOWN"
         assert run.digest_reversed == ""
@@ -250,6 +255,18 @@ class TestCancelRun:
         services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
         run.refresh_from_db()
         assert run.attempt == 0
+
+    def test_what_was_verified_before_its_worker_stopped_is_kept(self, queued, operator):
+        run = queued("solar_system", steps=300)
+        state = engine.prepare("solar_system")
+        engine.advance(state, 100)
+        Checkpoint.objects.create(
+            run=run, step=100, state=state.to_bytes(), digest="", wall_s=3.0, saved_at=NOON
+        )
+        services.cancel_run(acting_user=operator, run_id=run.pk, cancelled_at=NOON)
+        run.refresh_from_db()
+        assert (run.state, run.step_done, run.digest_end) == ("CANCELLED", 100, state.digest())
+        assert RunResult.objects.get(run=run).step == 100
 
     def test_a_run_that_has_ended_is_a_conflict(self, executed, operator):
         run = executed()
@@ -339,6 +356,13 @@ class TestReapRuns:
         engine.advance(state, 200)
         assert (run.state, run.digest_end) == (Run.State.DONE, state.digest())
 
+    def test_a_beat_from_the_future_is_silence_since_the_clock_was_set_back(self, queued):
+        run = queued()
+        self.silent(run)
+        services.reap_runs(reaped_at=NOON - datetime.timedelta(hours=1))
+        run.refresh_from_db()
+        assert (run.state, run.resumes) == (Run.State.QUEUED, 1)
+
     def test_a_run_that_beats_is_left_alone(self, queued):
         run = queued()
         self.silent(run)
@@ -352,6 +376,21 @@ class TestReapRuns:
         run.refresh_from_db()
         assert run.state == Run.State.FAILED
         assert run.failure.startswith("Its worker stopped 3 times")
+
+    def test_whoever_ends_it_is_a_node_that_is_there(self, queued):
+        run = queued("solar_system", steps=300)
+        at = self.silent(run, resumes=2)
+        run.refresh_from_db()
+        account = open_account(name="a", kind="run", reference=str(run.pk), opened_at=NOON)
+        Run.objects.filter(pk=run.pk).update(account_id=account.pk)
+        state = engine.prepare("solar_system")
+        engine.advance(state, 100)
+        Checkpoint.objects.create(
+            run=run, step=100, state=state.to_bytes(), digest="", wall_s=3.0, saved_at=NOON
+        )
+        services.reap_runs(reaped_at=at)
+        # A name that no process beats under would be taken for a lost worker.
+        assert {row.node.name for row in Observation.objects.all()} == {node_name()}
 
     def test_a_silent_run_that_was_to_be_cancelled_is_cancelled(self, queued):
         run = queued()
