@@ -148,7 +148,7 @@ class Collector:
         return {"tick": {"t": live.now_ms(), "collector": "up"}}
 
     def _clean(self, now: datetime) -> None:
-        if self._cleaned_at is not None and now - self._cleaned_at < RETENTION_EVERY:
+        if self._cleaned_at is not None and abs(now - self._cleaned_at) < RETENTION_EVERY:
             return
         self._cleaned_at = now
         for schema in self._schemas:

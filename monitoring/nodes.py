@@ -71,11 +71,21 @@ def forget_beats(names: list[str]) -> None:
         get_redis().hdel(NODES_KEY, *names)
 
 
+def last_seen(beat: Beat | None, written_at: datetime, now: datetime) -> datetime:
+    """Return when a node was last seen, from its beat and its row; a row ahead of ``now`` was
+    written before the clock was set back and counts for nothing.
+    """
+    if beat is None:
+        return written_at
+    return beat.at if written_at > now else max(beat.at, written_at)
+
+
 def judge(beat: Beat | None, last_seen_at: datetime, now: datetime) -> Node.State:
     """Return a node's state from its last beat (None: it has none in Redis)."""
     if now - last_seen_at > FORGOTTEN_AFTER or (beat is not None and beat.has_left):
         return Node.State.LEFT
-    if beat is None or now - last_seen_at > SEEN_WITHIN:
+    # Also where it was seen in the future: the clock was set back, and nobody has spoken since.
+    if beat is None or abs(now - last_seen_at) > SEEN_WITHIN:
         return Node.State.UNKNOWN
     if beat.is_down:
         return Node.State.CRITICAL

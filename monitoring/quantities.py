@@ -93,7 +93,11 @@ def _sum(
         account not in spoken and now - opened_at > SILENCE_MAX
         for account, opened_at in opened.items()
     )
-    silent += sum(now - row.observed_at > SILENCE_MAX or row.value is None for row in rows)
+    silent += sum(
+        # A reading from the future was taken before the clock was set back.
+        abs(now - row.observed_at) > SILENCE_MAX or row.value is None
+        for row in rows
+    )
     statuses = [Status(row.verdict) for row in rows] + [Status.UNKNOWN] * silent
     closest = max(rows, key=_closeness, default=None)
     values = [row.value for row in rows if row.value is not None]

@@ -14,11 +14,12 @@ import psutil
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
+from monitoring import heartbeat
 from tenants.context import public_context
 from tenants.redis import get_redis
 
 # Thresholds are about load that lasts, not about a single second.
-CPU_MEAN_OVER_S = 10
+CPU_MEAN_OVER_S = 10.0
 
 
 class HostMeter:
@@ -26,7 +27,7 @@ class HostMeter:
 
     def __init__(self) -> None:
         psutil.cpu_percent()
-        self._cpu_percents: deque[float] = deque(maxlen=CPU_MEAN_OVER_S)
+        self._cpu_percents: deque[float] = deque(maxlen=round(CPU_MEAN_OVER_S / heartbeat.EVERY_S))
 
     def measure(self) -> dict[str, Any]:
         """Return the host's figures; the processor's share is the mean of ten seconds."""

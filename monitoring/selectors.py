@@ -104,8 +104,7 @@ def _judged(row: Node, beat: nodes.Beat | None, now: datetime) -> Node:
     """Judge a node now: its row is written every ten seconds, and not at all without a
     collector.
     """
-    if beat is not None:
-        row.last_seen_at = max(row.last_seen_at, beat.at)
+    row.last_seen_at = nodes.last_seen(beat, row.last_seen_at, now)
     row.state = nodes.judge(beat, row.last_seen_at, now)
     return row
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from monitoring.models import Alert, Node
-from monitoring.nodes import LOST_AFTER, Beat, judge
+from monitoring.nodes import LOST_AFTER, Beat, judge, last_seen
 from monitoring.services.alerts import clear_alert, open_alert
 
 # A row is written when its state changes, and else this often: not each second for each node.
@@ -45,10 +45,10 @@ def update_nodes(
 def _update(node: Node, beat: Beat | None, now: datetime) -> None:
     written_seen_at, written = node.last_seen_at, (node.state, node.kind)
     if beat is not None:
-        node.last_seen_at = max(beat.at, written_seen_at)
+        node.last_seen_at = last_seen(beat, written_seen_at, now)
         node.kind = beat.kind
     node.state = judge(beat, node.last_seen_at, now)
-    stale = node.last_seen_at - written_seen_at >= WRITE_SEEN_EVERY
+    stale = abs(node.last_seen_at - written_seen_at) >= WRITE_SEEN_EVERY
     if (node.state, node.kind) != written or stale:
         node.save(update_fields=["state", "kind", "last_seen_at"])
 

@@ -162,6 +162,8 @@ class TestNodes:
             ({"down": True}, 3, "unknown"),
             ({"left": True}, 0, "left"),
             ({}, 3601, "left"),
+            # The clock was set back: nobody has spoken since.
+            ({}, -60, "unknown"),
         ],
     )
     def test_states(self, fields, age_s, wanted):
@@ -190,6 +192,17 @@ class TestNodes:
         alert.refresh_from_db()
         assert (alert.resolved_at, alert.resolved_by) == (after(7), None)
         assert node_of("acme")["state"] == "ok"
+
+    def test_a_clock_that_is_set_back_neither_hides_nor_feigns_a_node(self, collector, in_acme):
+        beat(at=after(60))
+        collector.tick(after(60))
+        assert node_of("acme")["state"] == "ok"
+        collector.tick(NOON)
+        assert node_of("acme")["state"] == "unknown"
+        beat(at=after(1))
+        collector.tick(after(1))
+        assert node_of("acme")["state"] == "ok"
+        assert Node.objects.get().last_seen_at == after(1)
 
     def test_a_node_that_says_goodbye_is_no_alert_and_leaves_the_list(self, collector, in_acme):
         beat()
