@@ -9,7 +9,6 @@ role or membership ends the stream.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.db import close_old_connections
+from django.http.cookie import parse_cookie
 from django.utils.crypto import constant_time_compare
 
 from tenants import selectors
@@ -62,13 +62,12 @@ class TenantScope:
         if origin is None or urlsplit(origin).netloc.lower() != host.lower():
             await send({"type": "websocket.close", "code": 4403})
             return None
-        cookies: SimpleCookie = SimpleCookie()
-        cookies.load(headers.get("cookie", ""))
-        cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+        # As Django does for pages: a cookie of somebody else that is no good hides ours from none.
+        cookies = parse_cookie(headers.get("cookie", ""))
         scope = {
             **scope,
             "tenant_host": host.rsplit(":", 1)[0].lower(),
-            "session_key": cookie.value if cookie else "",
+            "session_key": cookies.get(settings.SESSION_COOKIE_NAME, ""),
         }
         return await self.app(scope, receive, send)
 

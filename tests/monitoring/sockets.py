@@ -13,14 +13,14 @@ from tests.cast import host
 
 
 @contextlib.asynccontextmanager
-async def page(session_key: str, *, on: str = "acme", origin: str | None = None):
+async def page(session_key: str, *, on: str = "acme", origin: str | None = None, cookies: str = ""):
     """Open ``/ws/live/`` as a browser with this session does; leaves it closed."""
     from aii_site.asgi import application
 
     headers = [
         (b"host", host(on).encode()),
         (b"origin", (origin or f"http://{host(on)}").encode()),
-        (b"cookie", f"{settings.SESSION_COOKIE_NAME}={session_key}".encode()),
+        (b"cookie", f"{cookies}{settings.SESSION_COOKIE_NAME}={session_key}".encode()),
     ]
     socket = WebsocketCommunicator(application, "/ws/live/", headers=headers)
     socket.accepted, _ = await socket.connect(timeout=5)

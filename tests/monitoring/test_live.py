@@ -85,6 +85,15 @@ class TestWhoIsLetIn:
 
         assert run(scenario())["reason"] == "signed_out"
 
+    def test_a_cookie_of_somebody_else_does_not_hide_the_session(self, viewer):
+        key = session_for(viewer, "acme")
+
+        async def scenario():
+            async with page(key, cookies='a/b=1; prefs={"x":1}; ') as socket:
+                return await frame_of(socket)
+
+        assert run(scenario())["type"] == "snapshot"
+
     @pytest.mark.parametrize("origin", ["http://evil.example", "http://globex.localhost", "null"])
     def test_a_foreign_origin_does_not_get_through_the_handshake(self, viewer, origin):
         key = session_for(viewer, "acme")
