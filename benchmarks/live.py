@@ -95,7 +95,7 @@ POST = """async ([path, form, token]) => {
 
 
 def post(page, path: str, form: dict[str, str]) -> None:
-    token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
+    token = next(c["value"] for c in page.context.cookies() if c["name"].startswith("aii-csrf"))
     problem = page.evaluate(POST, [path, form, token])
     if problem:
         raise SystemExit(problem)

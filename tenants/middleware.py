@@ -146,7 +146,10 @@ class MemberMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Look the membership up once; views and templates read it."""
         request.membership = selectors.find_membership(request.user, request.tenant)  # type: ignore[attr-defined, arg-type]
-        return self.get_response(request)
+        response = self.get_response(request)
+        # No proxy keeps a member's page, and nobody sees it again after the member signed out.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any

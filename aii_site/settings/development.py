@@ -1,8 +1,12 @@
 """Development and `make up`: one machine, plain HTTP on loopback."""
 
 from aii_site.settings.base import *  # noqa: F403
+from aii_site.settings.base import AII_PORT
 
 DEBUG = True
+# Cookies know no ports: two checkouts side by side would sign each other out.
+SESSION_COOKIE_NAME = f"aii-session-{AII_PORT}"
+CSRF_COOKIE_NAME = f"aii-csrf-{AII_PORT}"
 # Messages go to the log of the web process.
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 # Static files straight from their folders: nothing to collect.
