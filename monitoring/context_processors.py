@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
@@ -11,7 +12,7 @@ from monitoring.models import Alert
 
 
 def alerts(request: HttpRequest) -> dict[str, Any]:
-    """Return the count for members; asked of the database only where a template shows it."""
+    """Return the count for members; asked of the database once, where a template shows it."""
     if getattr(request, "membership", None) is None:
         return {}
-    return {"alert_count": lambda: selectors.list_alerts(Alert.State.FIRING).count()}
+    return {"alert_count": cache(selectors.list_alerts(Alert.State.FIRING).count)}
