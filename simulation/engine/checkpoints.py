@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulation.engine.custom import scenario_of_limits
 from simulation.engine.errors import BadRequest, CheckpointDamaged
 from simulation.engine.requests import check_request
-from simulation.engine.scenarios import SCENARIOS
+from simulation.engine.scenarios import SCENARIOS, numbered
 from simulation.engine.series import Track
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ _DIGEST_BYTES = 32
 def to_bytes(state: State) -> bytes:
     """Return the whole run so far as bytes: state, references, proofs and series."""
     header = {
-        "request": asdict(state.request),
-        "names": state.names,
+        "request": state.request.to_json(),
+        "custom": state.definition.limits,
+        "names": None if state.names == numbered(state.bodies) else state.names,
         "step": state.step,
         "proved_steps": state.proved_steps,
         "information_lost": state.information_lost,
@@ -75,12 +76,17 @@ def _rebuild(body: bytes) -> State:
     wanted = dict(header["request"])
     # A fixed scenario takes no number of bodies, but a checkpoint names it.
     bodies = wanted.pop("bodies")
-    fixed = wanted["scenario"] in SCENARIOS and SCENARIOS[wanted["scenario"]].is_fixed
+    if header["custom"] is not None:
+        wanted["scenario"] = scenario_of_limits(header["custom"])
+        fixed = True
+    else:
+        fixed = wanted["scenario"] in SCENARIOS and SCENARIOS[wanted["scenario"]].is_fixed
     request = check_request(bodies=None if fixed else bodies, **wanted)
     if request.bodies != bodies:
         raise ValueError("the number of bodies is not the scenario's")
     mass, x_q, p_q = _arrays(body[8 + size :], bodies)
-    state = State(request, tuple(header["names"]), mass, x_q, p_q)
+    names = numbered(bodies) if header["names"] is None else tuple(header["names"])
+    state = State(request, names, mass, x_q, p_q)
     if state.digest() != header["digest"]:
         raise ValueError("the state does not have the digest that was stored with it")
     _restore_history(state, header)

@@ -44,14 +44,17 @@ class Grid:
         return math.ldexp(1.0, self.potential_exponent)
 
 
-def choose_grid(scenario: Scenario, bodies: int) -> Grid:
+def choose_grid(
+    scenario: Scenario, bodies: int, softening_tu: float, largest_kick_weight: float
+) -> Grid:
     """Return the finest grid that holds the scenario's reach.
 
-    It does not depend on the step, so that one initial state has one digest for every step.
+    ``largest_kick_weight`` is the integrator's, in units of the step. The grid does not depend on
+    the step, so that one initial state has one digest for every step.
     """
-    reach = scenario.reach(bodies)
+    reach = scenario.reach(bodies, softening_tu)
     pair_bits = min(_PAIR_BITS_MAX, _MOMENTUM_BITS - math.ceil(math.log2(bodies)))
-    largest_kick = reach.pair_force * scenario.dt_tu_max / 2.0
+    largest_kick = reach.pair_force * scenario.dt_tu_max * largest_kick_weight
     return Grid(
         length_exponent=_bits_above(reach.length) - _POSITION_BITS,
         momentum_exponent=max(

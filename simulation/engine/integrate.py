@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulation.engine import kernels
+from simulation.engine import kernels, stepping
 from simulation.engine.errors import OutOfRange
 from simulation.engine.laws import Violation, describe_violation
 from simulation.engine.requests import Fault, check_fault
@@ -78,6 +78,9 @@ def retrace(state: State, steps: int) -> State:
     range is left, and then its digest is not the one that was asked for.
     """
     back = state.clone()
+    # The potentials of the way forward do not precede those of the way back.
+    back.real[kernels.HISTORY] = 0.0
+    back.real[kernels.POTENTIAL_1] = back.reading[kernels.POTENTIAL]
     for begin in range(0, steps, BLOCK_STEPS):
         block = min(BLOCK_STEPS, steps - begin)
         done, outcome, _ = _call_kernel(back, block, -1, None)
@@ -145,8 +148,11 @@ def _mass(drill: _Drill) -> int:
 def _call_kernel(
     state: State, steps: int, direction: int, drill: _Drill | None
 ) -> tuple[int, int, np.ndarray]:
+    drill = drill or _Drill(0, 0, np.zeros(6))
+    if not state.runs_in_one_kernel:
+        return _step_with_force(state, steps, direction, drill)
     record = np.zeros((steps, kernels.COLUMNS))
-    done, outcome = kernels.advance_verified(
+    done, outcome = stepping.advance_verified(
         steps,
         direction,
         state.x,
@@ -155,18 +161,74 @@ def _call_kernel(
         state.k_q,
         state.u_q,
         state.mass,
-        state.charge,
+        state.sink,
+        state.source,
+        state.sign,
+        state.per_charge,
         state.drift,
         state.real,
         state.whole,
         state.reading,
-        drill.altered if drill else np.zeros(6),
-        drill.push_body if drill else 0,
-        drill.push_q if drill else 0,
+        drill.altered,
+        drill.push_body,
+        drill.push_q,
         state.before,
         record,
     )
     return int(done), int(outcome), record
+
+
+def _step_with_force(
+    state: State, steps: int, direction: int, drill: _Drill
+) -> tuple[int, int, np.ndarray]:
+    """Do what ``stepping.advance_verified`` does, with the state's own force."""
+    record = np.zeros((steps, kernels.COLUMNS))
+    for step in range(steps):
+        stepping.remember(state.x_q, state.p_q, state.k_q, state.u_q, state.before)
+        kept = state.real.copy()
+        outcome = _composed_step(state, direction)
+        if not outcome:
+            state.p_q[0, drill.push_body] += drill.push_q
+            outcome = kernels.read_and_verify(
+                state.x,
+                state.p_q,
+                state.k_q,
+                state.u_q,
+                state.mass,
+                state.real,
+                state.whole,
+                state.reading,
+                drill.altered,
+                record[step],
+            )
+        if outcome:
+            state.real[:] = kept
+            quantum = state.grid.length_quantum
+            stepping.restore(
+                state.x, state.x_q, state.p_q, state.k_q, state.u_q, state.before, quantum
+            )
+            return step, int(outcome), record
+    return steps, 0, record
+
+
+def _composed_step(state: State, direction: int) -> int:
+    """Do what ``stepping.composed_step`` does, with the state's own force."""
+    left = stepping.kick_all(state.p_q, state.k_q, direction)
+    for stage in range(state.method.stages):
+        left |= stepping.drift_all(
+            state.x,
+            state.x_q,
+            state.p_q,
+            state.drift[stage],
+            state.grid.length_quantum,
+            direction,
+        )
+        if left:
+            return int(left)
+        if not state.evaluate(stage).within:
+            return kernels.LEFT_PAIR
+        left |= stepping.kick_all(state.p_q, state.k_q, direction * int(state.sign[stage]))
+    return int(left)
 
 
 def _track(state: State, first: int, record: np.ndarray) -> None:
@@ -177,7 +239,9 @@ def _track(state: State, first: int, record: np.ndarray) -> None:
     state.tracks["angular_momentum"].extend(
         steps, record[:, kernels.SPIN_ERROR], record[:, kernels.SPIN_LIMIT]
     )
-    state.tracks["momentum"].extend(steps, record[:, kernels.MOMENTUM_ERROR], np.zeros(len(record)))
+    state.tracks["momentum"].extend(
+        steps, record[:, kernels.MOMENTUM_ERROR], record[:, kernels.MOMENTUM_LIMIT]
+    )
 
 
 def _drill(state: State, fault: Fault) -> _Drill:

@@ -1,23 +1,24 @@
 # mypy: disable-error-code="no-untyped-def"
 # Numba infers the types of kernels; the docstrings state shapes and types.
-"""Kick-drift-kick leapfrog on integers: exact momentum, reversible to the bit, always verified.
+"""Kick-drift-kick on integers: exact momentum, reversible to the bit, always verified.
 
 The state is int64: positions x_q in quanta of 2^a length units, momenta p_q in quanta of 2^b.
-A step is
+A leapfrog step is
 
     p += k(x);   x += d(p);   p += k(x)
 
 where k is the pair forces times dt/2, each pair rounded to an integer number of quanta, and d the
-velocity times dt, rounded once for each body.
+velocity times dt, rounded once for each body. ``integrators.composition`` strings several together.
 
 *Momentum.* Both sides of a pair are computed: x_j - x_i is exactly -(x_i - x_j), r^2 and the
 product of charges are identical, and rounding is odd, so k_ji = -k_ij bit for bit. Integer sums do
 not depend on order, so all kicks sum to zero exactly, whatever the order of the bodies.
 
-*Any step.* dt enters through the charges c_i = m_i sqrt(dt / (2 momentum quantum)), whose product
-commutes, and through the drift factor. It need not be a power of two: each of the three lines adds
-a function of the half of the state that it does not change, and that is a bijection on integers
-modulo 2^64 whatever the function. Backwards (``direction`` = -1) it subtracts the same integers.
+*Any step.* dt enters through the charges c_i = m_i sqrt(weight dt / momentum quantum), whose
+product commutes, and through the drift factor. It need not be a power of two: each of the three
+lines adds a function of the half of the state that it does not change, and that is a bijection on
+integers modulo 2^64 whatever the function. Backwards (``direction`` = -1) it subtracts the same
+integers.
 
 *Range.* int64 overflow is silent, so a step in which a pair reaches 2^s quanta, a momentum 2^62, a
 position 2^52 or a drift 2^49 is refused and undone. With s <= 62 - log2 N no row sum passes 2^62.
@@ -33,7 +34,17 @@ fourth derivative of 1/r. B costs as much as a force, but part of it is at hand:
 made only at steps where dt^2 (B(0) + sum F^2/24m) does not contain twice the error. That loosens
 nothing: what is accepted without the full sum is within half of a smaller limit.
 
+*Energy with a fast multipole force.* No sum over pairs is made there. v.V''.v = d2V/dt2 + sum F^2/m
+along the motion, so the second difference of the potential, which is read at each step, gives H2.
+The force is off by delta, the rms relative error that its preset guarantees; by Cauchy-Schwarz that
+does at most dt delta sqrt(N sum v^2 F^2) of work in a step and turns by
+dt delta sqrt(N sum x^2 F^2), which are summed. The energy read is not the Hamiltonian of the forces
+used: it is bounded at the level of the force error and never better.
+
 *Angular momentum* walks at random with the rounding of kicks and drifts, whose variance is summed.
+
+*Test particles* have mass 0: they feel forces and exert none, count in no total, and their
+"momentum" is that of a body of the mass ``inertia``.
 
 Sources: Rein & Tamayo (2018), arXiv:1704.07715 (integer leapfrog); Hairer, Lubich & Wanner (2006),
 Geometric Numerical Integration, IX (modified Hamiltonian); Dehnen & Read (2011), arXiv:1105.1082.
@@ -44,11 +55,11 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
+from simulation.engine.arithmetic import bits_of, kernel
 
 # Columns of the per-step record.
-ENERGY_ERROR, ENERGY_LIMIT, SPIN_ERROR, SPIN_LIMIT, MOMENTUM_ERROR = range(5)
-COLUMNS = 5
+ENERGY_ERROR, ENERGY_LIMIT, SPIN_ERROR, SPIN_LIMIT, MOMENTUM_ERROR, MOMENTUM_LIMIT = range(6)
+COLUMNS = 6
 
 # Bits of the answer: laws that broke, then ranges that were left.
 BROKE_MOMENTUM, BROKE_MASS, BROKE_ENERGY, BROKE_SPIN = 1, 2, 4, 8
@@ -70,7 +81,6 @@ UNIT_ROUND_OFF = 2.0**-53
     MOMENTUM_QUANTUM,
     DT,
     SOFTENING2,
-    POTENTIAL_PER_CHARGE,
     POTENTIAL_QUANTUM,
     ENERGY_0,
     BOUND_0,
@@ -81,8 +91,21 @@ UNIT_ROUND_OFF = 2.0**-53
     ENERGY_VARIANCE,
     ENERGY_SCALE_0,
     SPIN_SCALE_0,
-) = range(15)
-REALS = 15
+    FORCE_QUANTUM,  # of the kick at the end of a step, in units of force
+    CHARGE2_TO_MASS2,  # undoes what a product of charges is more than a product of masses
+    STAGES,  # drifts of a step
+    PATH,  # the sum of the stages' |dt| / dt
+    ORDER,
+    ENERGY_COEFFICIENT,
+    FORCE_ERROR,  # rms relative error of the force; 0 for direct summation
+    ENERGY_DRIFT,  # what that error may have done to the energy and to the angular momentum
+    SPIN_DRIFT,
+    CURVATURE,  # d2V/dt2, from the last three potentials
+    POTENTIAL_1,  # the potentials one and two steps ago
+    POTENTIAL_2,
+    HISTORY,  # how many of these are known
+) = range(27)
+REALS = 27
 
 # Indices into ``whole``.
 PAIR_BITS, MOMENTUM_X0, MOMENTUM_Y0, MOMENTUM_Z0, MASS_BITS_0, FOUND_X, FOUND_Y, FOUND_Z = range(8)
@@ -101,70 +124,31 @@ WHOLES = 8
     SPIN_SCALE,
     SPIN_STEP_VARIANCE,
     ENERGY_STEP_VARIANCE,
-) = range(11)
-READINGS = 11
+    WORK_SCALE,
+    TORQUE_SCALE,
+) = range(13)
+READINGS = 13
 
 
 @kernel
-def half_kicks(x, charge, softening2, potential_per_charge, pair_bits, k_q, u_q):
-    """Write each body's kick of half a step (3, N) and its potential (N,), both in quanta.
+def second_order_term(x, p_q, mass, real, force2, reading):
+    """Write H2 and the bound B of the module's page into ``reading``. O(N^2), one pair once.
 
-    ``x`` (3, N) float64 positions in length units; ``charge`` (N,) m * sqrt(dt / 2 / quantum).
-    Returns True when every pair lay below 2^pair_bits quanta. 20 operations a pair, O(N^2); the
-    body itself is left out by splitting the loop, so that a softening of zero is allowed.
+    For a method of order p > 2, B is that of ``integrators.composition``.
     """
-    n = charge.size
-    seen = nb.int64(0)
-    for i in range(n):
-        sx = nb.int64(0)
-        sy = nb.int64(0)
-        sz = nb.int64(0)
-        su = nb.int64(0)
-        xi = x[0, i]
-        yi = x[1, i]
-        zi = x[2, i]
-        ci = charge[i]
-        for part in range(2):
-            for j in range(i + 1 if part else 0, n if part else i):
-                dx = x[0, j] - xi
-                dy = x[1, j] - yi
-                dz = x[2, j] - zi
-                r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
-                cc = ci * charge[j]
-                inverse = 1.0 / np.sqrt(r2)
-                inverse2 = inverse * inverse
-                u = cc * inverse
-                w = u * inverse2
-                sx += bits_of(fma(w, dx, ROUNDER))
-                sy += bits_of(fma(w, dy, ROUNDER))
-                sz += bits_of(fma(w, dz, ROUNDER))
-                ub = bits_of(fma(u, potential_per_charge, ROUNDER))
-                su += ub
-                # cc / r^2 is at least each component of the kick. Both numbers are positive, so the
-                # OR of their bits shows the largest power of two reached, infinity and NaN
-                # included.
-                seen |= ub | bits_of(fma(cc, inverse2, ROUNDER))
-        rounders = nb.int64(ROUNDER_BITS) * nb.int64(n - 1)
-        k_q[0, i] = sx - rounders
-        k_q[1, i] = sy - rounders
-        k_q[2, i] = sz - rounders
-        u_q[i] = su - rounders
-    return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
-
-
-@kernel
-def second_order_term(x, p_q, mass, charge, momentum_quantum, dt, softening2, force2, reading):
-    """Write H2 and the bound B of the module's page into ``reading``. O(N^2), one pair once."""
     n = mass.size
     signed = 0.0
     magnitude = 0.0
     fastest2 = 0.0
-    charge2_to_mass2 = 2.0 * momentum_quantum / dt
     for i in range(n):
-        ai = momentum_quantum / mass[i]
+        if mass[i] == 0.0:
+            continue
+        ai = real[MOMENTUM_QUANTUM] / mass[i]
         for j in range(i + 1, n):
-            aj = momentum_quantum / mass[j]
-            r2 = softening2
+            if mass[j] == 0.0:
+                continue
+            aj = real[MOMENTUM_QUANTUM] / mass[j]
+            r2 = real[SOFTENING2]
             v2 = 0.0
             xv = 0.0
             for a in range(3):
@@ -173,13 +157,17 @@ def second_order_term(x, p_q, mass, charge, momentum_quantum, dt, softening2, fo
                 r2 += d * d
                 v2 += v * v
                 xv += d * v
-            across = charge[i] * charge[j] * charge2_to_mass2 / (r2 * np.sqrt(r2))
+            across = mass[i] * mass[j] / (r2 * np.sqrt(r2))
             along = 3.0 * xv * xv / r2
             signed += across * (v2 - along)
             magnitude += across * (v2 + along)
             fastest2 = max(fastest2, (mass[i] + mass[j]) / (r2 * np.sqrt(r2)) + v2 / r2)
     reading[H2] = signed / 12.0 - force2 / 24.0
-    reading[BOUND] = (magnitude / 12.0 + force2 / 24.0) * (1.0 + dt * dt * fastest2)
+    bound = (magnitude / 12.0 + force2 / 24.0) * (1.0 + real[DT] * real[DT] * fastest2)
+    bound *= real[ENERGY_COEFFICIENT]
+    for _ in range((nb.int64(real[ORDER]) - 2) // 2):
+        bound *= fastest2
+    reading[BOUND] = bound
 
 
 @kernel
@@ -188,8 +176,7 @@ def read_state(x, p_q, k_q, u_q, mass, real, reading):
     n = mass.size
     q_x = real[LENGTH_QUANTUM]
     q_p = real[MOMENTUM_QUANTUM]
-    dt = real[DT]
-    force_quantum = 2.0 * q_p / dt
+    force_quantum = real[FORCE_QUANTUM]
     kinetic = 0.0
     potential = 0.0
     force2_per_mass = 0.0
@@ -202,7 +189,11 @@ def read_state(x, p_q, k_q, u_q, mass, real, reading):
     spin_x = 0.0
     spin_y = 0.0
     spin_z = 0.0
+    work2 = 0.0
+    torque2 = 0.0
     for i in range(n):
+        if mass[i] == 0.0:
+            continue
         px = p_q[0, i] * q_p
         py = p_q[1, i] * q_p
         pz = p_q[2, i] * q_p
@@ -221,6 +212,8 @@ def read_state(x, p_q, k_q, u_q, mass, real, reading):
         p2 += pp
         v2 += pp / (mass[i] * mass[i])
         scale += np.sqrt(xx * pp)
+        work2 += ff * pp / (mass[i] * mass[i])
+        torque2 += ff * xx
         spin_x += x[1, i] * pz - x[2, i] * py
         spin_y += x[2, i] * px - x[0, i] * pz
         spin_z += x[0, i] * py - x[1, i] * px
@@ -231,78 +224,74 @@ def read_state(x, p_q, k_q, u_q, mass, real, reading):
     reading[SPIN_Y] = spin_y
     reading[SPIN_Z] = spin_z
     reading[SPIN_SCALE] = scale
+    reading[WORK_SCALE] = np.sqrt(n * work2)
+    reading[TORQUE_SCALE] = np.sqrt(n * torque2)
     # A rounding error is uniform in +-1/2 quantum, variance 1/12. One pair is rounded once and
-    # kicks twice: torque d x 2e with E|d x e|^2 = d^2/6. A drift error turns by d x p. The sum of
-    # d^2 over pairs is at most N sum x^2.
-    reading[SPIN_STEP_VARIANCE] = (2.0 / 3.0) * q_p * q_p * n * x2 + q_x * q_x * p2 / 6.0
+    # kicks both: torque d x 2e with E|d x e|^2 = d^2/6, twice a leapfrog step. A drift error turns
+    # by d x p. The sum of d^2 over pairs is at most N sum x^2.
+    drifts = real[STAGES]
+    kicks = 0.5 * (drifts + 1.0)
+    kicked = (2.0 / 3.0) * q_p * q_p * n * x2
+    reading[SPIN_STEP_VARIANCE] = kicks * kicked + drifts * q_x * q_x * p2 / 6.0
     # The same errors do work: F.d and (v_j - v_i).2e. The float force is off by 4 units of
     # round-off.
-    drawn = 4.0 * UNIT_ROUND_OFF * dt * work
-    walk = q_x * q_x * force2 / 12.0 + q_p * q_p * n * v2 / 3.0
+    drawn = 4.0 * UNIT_ROUND_OFF * real[DT] * real[PATH] * work
+    walk = drifts * q_x * q_x * force2 / 12.0 + kicks * q_p * q_p * n * v2 / 3.0
     reading[ENERGY_STEP_VARIANCE] = walk + drawn * drawn
 
 
 @kernel
-def leapfrog_step(x, x_q, p_q, k_q, u_q, charge, drift, real, pair_bits, direction):
-    """Advance the integer state by one kick-drift-kick step in place; return the ranges it left.
+def energy_limit_from_history(kinetic, potential, force2, real):
+    """Return dt^2 (B + B(0)) from the second difference of the potential; see the module's page.
 
-    ``k_q`` holds the half kicks at the positions on entry, and at the new positions on return, so
-    that a step costs one force evaluation.
+    Updates the history in ``real``. Before three potentials are known, the curvature is what the
+    first difference would mean for a potential at rest.
     """
-    n = charge.size
-    left = 0
-    for a in range(3):
-        for i in range(n):
-            p_q[a, i] += direction * k_q[a, i]
-            move = np.rint(p_q[a, i] * drift[i])
-            # Compared as "not below", so that a NaN is refused too.
-            if not np.abs(move) < DRIFT_RANGE:
-                return LEFT_DRIFT
-            x_q[a, i] += direction * nb.int64(move)
-            if np.abs(x_q[a, i]) >= POSITION_RANGE:
-                left |= LEFT_POSITION
-            x[a, i] = x_q[a, i] * real[LENGTH_QUANTUM]
-    if left:
-        return left
-    if not half_kicks(x, charge, real[SOFTENING2], real[POTENTIAL_PER_CHARGE], pair_bits, k_q, u_q):
-        return LEFT_PAIR
-    for a in range(3):
-        for i in range(n):
-            p_q[a, i] += direction * k_q[a, i]
-            if np.abs(p_q[a, i]) >= MOMENTUM_RANGE:
-                left |= LEFT_MOMENTUM
-    return left
+    dt2 = real[DT] * real[DT]
+    if real[HISTORY] >= 2.0:
+        real[CURVATURE] = (potential - 2.0 * real[POTENTIAL_1] + real[POTENTIAL_2]) / dt2
+    elif real[CURVATURE] == 0.0:
+        real[CURVATURE] = 2.0 * (potential - real[POTENTIAL_1]) / dt2
+    bound = np.abs(real[CURVATURE]) / 12.0 + force2 / 24.0
+    if kinetic > 0.0:
+        bound *= 1.0 + dt2 * force2 / (2.0 * kinetic)
+    if real[BOUND_0] == 0.0 or real[HISTORY] == 1.0:
+        real[BOUND_0] = max(bound, real[BOUND_0])
+    real[POTENTIAL_2] = real[POTENTIAL_1]
+    real[POTENTIAL_1] = potential
+    real[HISTORY] = min(real[HISTORY] + 1.0, 2.0)
+    return dt2 * (bound + real[BOUND_0])
 
 
 @kernel
-def verify_step(x, p_q, mass, charge, real, whole, reading, altered, row):
-    """Compare one step's readings with the laws, write its errors and limits; return what broke.
-
-    ``altered`` (6,) is added to the readings of energy, angular momentum (3), momentum in quanta,
-    and mass in bits; zero but for a drill.
-    """
-    n = mass.size
-    broke = 0
+def verify_totals(p_q, mass, whole, altered, row):
+    """Compare total momentum and mass with their references; write the error, return what broke."""
     worst = nb.int64(0)
     for a in range(3):
         total = nb.int64(0)
-        for i in range(n):
-            total += p_q[a, i]
+        for i in range(mass.size):
+            if mass[i] != 0.0:
+                total += p_q[a, i]
         if a == 0:
             total += nb.int64(altered[4])
         # Modulo 2^64, in which a law that holds always holds; the caller sums without a modulus.
         whole[FOUND_X + a] = total
         worst = max(worst, np.abs(total - whole[MOMENTUM_X0 + a]))
     row[MOMENTUM_ERROR] = worst
-    if worst != 0:
-        broke |= BROKE_MOMENTUM
     mass_bits = nb.int64(altered[5])
-    for i in range(n):
+    for i in range(mass.size):
         mass_bits += bits_of(mass[i])
-    if mass_bits != whole[MASS_BITS_0]:
-        broke |= BROKE_MASS
+    broke = 0 if worst == 0 else BROKE_MOMENTUM
+    return broke if mass_bits == whole[MASS_BITS_0] else broke | BROKE_MASS
 
-    dt2 = real[DT] * real[DT]
+
+@kernel
+def verify_energy(x, p_q, mass, real, reading, altered, row):
+    """Write the energy's error and limit; return whether the law broke."""
+    n = mass.size
+    dt_p = 1.0
+    for _ in range(nb.int64(real[ORDER])):
+        dt_p *= real[DT]
     kinetic = reading[KINETIC]
     potential = reading[POTENTIAL]
     error = kinetic + potential + altered[0] - real[ENERGY_0]
@@ -310,90 +299,44 @@ def verify_step(x, p_q, mass, charge, real, whole, reading, altered, row):
     read_off = (n + 8) * UNIT_ROUND_OFF * (kinetic - potential + real[ENERGY_SCALE_0])
     round_off = read_off + 0.5 * n * n * real[POTENTIAL_QUANTUM]
     round_off += SIGMAS * np.sqrt(real[ENERGY_VARIANCE])
-    limit = dt2 * (reading[FORCE2_PER_MASS] / 24.0 + real[BOUND_0]) + round_off
-    if not np.abs(error) <= 0.5 * limit:
-        second_order_term(
-            x,
-            p_q,
-            mass,
-            charge,
-            real[MOMENTUM_QUANTUM],
-            real[DT],
-            real[SOFTENING2],
-            reading[FORCE2_PER_MASS],
-            reading,
-        )
-        limit = dt2 * (reading[BOUND] + real[BOUND_0]) + round_off
-        if not np.abs(error) <= limit:
-            broke |= BROKE_ENERGY
+    if real[FORCE_ERROR] > 0.0:
+        limit = energy_limit_from_history(kinetic, potential, reading[FORCE2_PER_MASS], real)
+        limit += round_off + real[ENERGY_DRIFT]
+    else:
+        at_hand = reading[FORCE2_PER_MASS] / 24.0 if real[ORDER] == 2.0 else 0.0
+        limit = dt_p * (at_hand + real[BOUND_0]) + round_off
+        if not np.abs(error) <= 0.5 * limit:
+            second_order_term(x, p_q, mass, real, reading[FORCE2_PER_MASS], reading)
+            limit = dt_p * (reading[BOUND] + real[BOUND_0]) + round_off
     row[ENERGY_ERROR] = error
     row[ENERGY_LIMIT] = limit
+    return 0 if np.abs(error) <= limit else BROKE_ENERGY
 
+
+@kernel
+def verify_spin(n, real, reading, altered, row):
+    """Write the angular momentum's error and limit; return whether the law broke."""
     dx = reading[SPIN_X] + altered[1] - real[SPIN_X0]
     dy = reading[SPIN_Y] + altered[2] - real[SPIN_Y0]
     dz = reading[SPIN_Z] + altered[3] - real[SPIN_Z0]
     row[SPIN_ERROR] = np.sqrt(dx * dx + dy * dy + dz * dz)
-    row[SPIN_LIMIT] = SIGMAS * np.sqrt(real[SPIN_VARIANCE])
+    row[SPIN_LIMIT] = SIGMAS * np.sqrt(real[SPIN_VARIANCE]) + real[SPIN_DRIFT]
     row[SPIN_LIMIT] += (n + 4) * UNIT_ROUND_OFF * (reading[SPIN_SCALE] + real[SPIN_SCALE_0])
-    if not row[SPIN_ERROR] <= row[SPIN_LIMIT]:
-        broke |= BROKE_SPIN
-    return broke
+    return 0 if row[SPIN_ERROR] <= row[SPIN_LIMIT] else BROKE_SPIN
 
 
 @kernel
-def advance_verified(
-    steps,
-    direction,
-    x,
-    x_q,
-    p_q,
-    k_q,
-    u_q,
-    mass,
-    charge,
-    drift,
-    real,
-    whole,
-    reading,
-    altered,
-    push_body,
-    push_q,
-    before,
-    record,
-):
-    """Take up to ``steps`` verified steps in place; return (steps taken, what broke or was left).
+def read_and_verify(x, p_q, k_q, u_q, mass, real, whole, reading, altered, row):
+    """Read a step that was taken, sum up what it may err by, and return what broke. O(N).
 
-    Stops in the very step that breaks a law, with that step's row in ``record`` and the integers of
-    the step before restored from ``before`` (4, 3, N). ``push_q`` is added to the momentum of one
-    body after each step, and ``altered`` to the readings: drills call this with steps = 1.
+    The errors and limits go to ``row``. ``altered`` (6,) is added to the readings of energy,
+    angular momentum (3), momentum in quanta, and mass in bits; zero but for a drill.
     """
-    for step in range(steps):
-        for a in range(3):
-            for i in range(mass.size):
-                before[0, a, i] = x_q[a, i]
-                before[1, a, i] = p_q[a, i]
-                before[2, a, i] = k_q[a, i]
-                before[3, a, i] = u_q[i]
-        spin_variance = real[SPIN_VARIANCE]
-        energy_variance = real[ENERGY_VARIANCE]
-        outcome = leapfrog_step(
-            x, x_q, p_q, k_q, u_q, charge, drift, real, whole[PAIR_BITS], direction
-        )
-        if outcome == 0:
-            p_q[0, push_body] += push_q
-            read_state(x, p_q, k_q, u_q, mass, real, reading)
-            real[SPIN_VARIANCE] += reading[SPIN_STEP_VARIANCE]
-            real[ENERGY_VARIANCE] += reading[ENERGY_STEP_VARIANCE]
-            outcome = verify_step(x, p_q, mass, charge, real, whole, reading, altered, record[step])
-        if outcome != 0:
-            real[SPIN_VARIANCE] = spin_variance
-            real[ENERGY_VARIANCE] = energy_variance
-            for a in range(3):
-                for i in range(mass.size):
-                    x_q[a, i] = before[0, a, i]
-                    p_q[a, i] = before[1, a, i]
-                    k_q[a, i] = before[2, a, i]
-                    u_q[i] = before[3, a, i]
-                    x[a, i] = x_q[a, i] * real[LENGTH_QUANTUM]
-            return step, outcome
-    return steps, 0
+    read_state(x, p_q, k_q, u_q, mass, real, reading)
+    real[SPIN_VARIANCE] += reading[SPIN_STEP_VARIANCE]
+    real[ENERGY_VARIANCE] += reading[ENERGY_STEP_VARIANCE]
+    real[ENERGY_DRIFT] += real[DT] * real[FORCE_ERROR] * reading[WORK_SCALE]
+    real[SPIN_DRIFT] += real[DT] * real[FORCE_ERROR] * reading[TORQUE_SCALE]
+    broke = verify_totals(p_q, mass, whole, altered, row)
+    broke |= verify_energy(x, p_q, mass, real, reading, altered, row)
+    return broke | verify_spin(mass.size, real, reading, altered, row)

@@ -3,28 +3,62 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from simulation.engine.errors import BadRequest
+from simulation.engine.integrators import INTEGRATORS
 from simulation.engine.scenarios import SCENARIOS, Scenario
 
 SEED_MAX = 2**63 - 1
 # Pair interactions of one run: about two days of one core. More is a mistyped number.
 INTERACTIONS_MAX = 10**14
+# The same of a fast multipole force, some 2 microseconds a body and step.
+BODY_STEPS_MAX = 10**11
 
 QUANTITIES = ("energy", "momentum", "angular_momentum", "mass", "information")
+FORCES = ("direct", "fmm")
+# The rms relative error of the force that each preset of the fast multipole method guarantees.
+ACCURACIES = (1e-3, 1e-4, 1e-5)
+_ACCURACY = 1e-4
+
 FAULT_QUANTITIES = ("energy", "momentum", "angular_momentum", "mass")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request with its defaults filled in. Made by ``check_request`` alone."""
+    """A checked request with its defaults filled in. Made by ``check_request`` alone.
+
+    Everything that the result depends on. ``accuracy`` is None for direct summation; ``custom`` is
+    the scenario where it is none of ``SCENARIOS``.
+    """
 
     scenario: str
     bodies: int
     dt_tu: float
     steps: int
     seed: int
+    integrator: str = "leapfrog"
+    force: str = "direct"
+    accuracy: float | None = None
+    softening: float | None = None
+    custom: Scenario | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def definition(self) -> Scenario:
+        """The scenario's units, limits and title."""
+        return self.custom if self.custom is not None else SCENARIOS[self.scenario]
+
+    @property
+    def softening_tu(self) -> float:
+        """The softening length: the one asked for, or the scenario's."""
+        if self.softening is not None:
+            return self.softening
+        return self.definition.softening(self.bodies)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``check_request`` takes, by name, without a custom scenario."""
+        return {name: value for name, value in vars(self).items() if name != "custom"}
 
 
 @dataclass(frozen=True)
@@ -51,30 +85,99 @@ def find_scenario(name: str) -> Scenario:
 
 
 def check_request(
-    scenario: str,
+    scenario: str | Scenario,
     *,
     bodies: int | None = None,
     dt_tu: float | None = None,
     steps: int | None = None,
     seed: int = 0,
+    integrator: str = "leapfrog",
+    force: str = "direct",
+    accuracy: float | None = None,
+    softening: float | None = None,
 ) -> Request:
-    """Fill in the scenario's defaults and hold the request to its limits; raise ``BadRequest``."""
-    chosen = find_scenario(scenario)
+    """Fill in the scenario's defaults and hold the request to its limits; raise ``BadRequest``.
+
+    ``softening`` is a length in N-body units; None takes the scenario's.
+    """
+    chosen = scenario if isinstance(scenario, Scenario) else find_scenario(scenario)
     if bodies is not None and chosen.is_fixed:
-        raise BadRequest(f"The scenario {scenario} always has {chosen.bodies} bodies; give none.")
+        raise BadRequest(
+            f"The scenario {chosen.name} always has {chosen.bodies} bodies; give none."
+        )
+    if integrator not in INTEGRATORS:
+        raise BadRequest(
+            f"There is no integrator {integrator!r}; there are {', '.join(INTEGRATORS)}."
+        )
     request = Request(
-        scenario,
+        chosen.name,
         _whole("bodies", bodies, chosen.bodies, chosen.bodies_min, chosen.bodies_max),
         _step_size(chosen, dt_tu),
         _whole("steps", steps, chosen.steps, 1, chosen.steps_max),
         _whole("seed", seed, 0, 0, SEED_MAX),
+        integrator,
+        force,
+        _accuracy(force, accuracy),
+        _softening(softening),
+        chosen if chosen.limits is not None else None,
     )
-    if request.bodies**2 * request.steps > INTERACTIONS_MAX:
+    _check_method(request)
+    _check_size(request)
+    return request
+
+
+def _accuracy(force: str, accuracy: float | None) -> float | None:
+    if force not in FORCES:
+        raise BadRequest(f"The force is one of {', '.join(FORCES)}, not {force!r}.")
+    if force == "direct":
+        if accuracy is not None:
+            raise BadRequest("Direct summation is exact; an accuracy belongs to the force fmm.")
+        return None
+    if accuracy is None:
+        return _ACCURACY
+    if accuracy not in ACCURACIES:
+        offered = ", ".join(f"{known:g}" for known in ACCURACIES)
+        raise BadRequest(f"The accuracy of fmm is one of {offered}, not {str(accuracy)[:40]}.")
+    return float(accuracy)
+
+
+def _softening(softening: float | None) -> float | None:
+    if softening is None:
+        return None
+    if isinstance(softening, bool) or not isinstance(softening, int | float):
+        raise BadRequest(f"The softening must be a length, not {softening!r}.")
+    # Written so that NaN is refused.
+    if not (softening == 0 or 1e-6 <= softening <= 1e3):
+        raise BadRequest(
+            f"The softening must be 0 or lie between 1e-6 and 1000, not {str(softening)[:40]}."
+        )
+    return float(softening)
+
+
+def _check_method(request: Request) -> None:
+    if request.force == "fmm" and request.integrator != "leapfrog":
+        raise BadRequest(
+            "The force fmm goes with the integrator leapfrog: a higher order would be lost in the "
+            "error of its forces."
+        )
+
+
+def _check_size(request: Request) -> None:
+    if request.force == "fmm":
+        if request.bodies * request.steps > BODY_STEPS_MAX:
+            raise BadRequest(
+                f"{request.steps} steps of {request.bodies} bodies are more than 10^11 steps of a "
+                "body; ask for fewer of either."
+            )
+    elif request.bodies**2 * request.steps * _evaluations(request) > INTERACTIONS_MAX:
         raise BadRequest(
             f"{request.steps} steps of {request.bodies} bodies are more than 10^14 pair forces; "
-            "ask for fewer of either."
+            "ask for fewer of either, or for the force fmm."
         )
-    return request
+
+
+def _evaluations(request: Request) -> int:
+    return INTEGRATORS[request.integrator].stages
 
 
 def check_fault(fault: Fault, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""The five scenarios: what moves, in which units, on which integer grid, and within which limits.
+"""The scenarios: what moves, in which units, on which integer grid, and within which limits.
 
 Everything is in N-body units, G = 1; a scenario names its unit of length and mass in SI, and the
 unit of time follows. Initial states use only +, -, *, / and square roots, which IEEE 754 defines to
@@ -12,8 +12,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
+
+from simulation.engine.arithmetic import kernel
 
 GRAVITATIONAL_CONSTANT = 6.67430e-11  # m^3/(kg s^2), CODATA 2018
 ASTRONOMICAL_UNIT_M = 149_597_870_700.0  # IAU 2012, exact
@@ -21,6 +24,8 @@ ASTRONOMICAL_UNIT_M = 149_597_870_700.0  # IAU 2012, exact
 # of time is right.
 SOLAR_MASS_KG = 1.32712440018e20 / GRAVITATIONAL_CONSTANT  # JPL DE405
 PARSEC_M = 3.0856775814913673e16
+
+BODIES_MAX = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,10 @@ class Scenario:
     bodies_min: int
     bodies_max: int
     build: Callable[[int, int], Bodies]
-    reach: Callable[[int], Reach]
+    reach: Callable[[int, float], Reach]
     steps_max: int = 10_000_000
+    # What a custom scenario was derived from (``custom``); None for those on offer.
+    limits: dict[str, Any] | None = None
 
     @property
     def softening_tu(self) -> float:
@@ -144,37 +151,82 @@ def _plummer(bodies: int, seed: int) -> Bodies:
     A uniform point of the unit ball has the radius X^(1/3), so u / sqrt(1 - u^2) has Plummer's mass
     profile with no power taken. Speeds by rejection: Aarseth, Henon & Wielen (1974), A&A 37, 183.
     """
-    random = np.random.Generator(np.random.PCG64(seed))
-    position, velocity = np.empty((bodies, 3)), np.empty((bodies, 3))
-    for i in range(bodies):
-        # The outermost 0.15 % are left out: they would fix the size of the grid.
-        point, radius2 = _point_in_ball(random, 0.999)
-        position[i] = point / math.sqrt(1.0 - radius2)
-        escape_speed = math.sqrt(2.0 * math.sqrt(1.0 - radius2))
-        direction, length2 = _point_in_ball(random, 1.0)
-        velocity[i] = direction / math.sqrt(length2) * (escape_speed * _speed_share(random))
+    position, velocity = _draw_plummer(np.random.Generator(np.random.PCG64(seed)), bodies)
     mass = np.full(bodies, 1.0 / bodies)
     for vectors in (position, velocity):
-        # fsum rounds once, whatever the order: np.mean's order of additions is not promised.
-        vectors -= np.array([math.fsum(vectors[:, a]) / bodies for a in range(3)])
-    return Bodies(tuple(f"body {i}" for i in range(bodies)), mass, position, velocity)
+        _centre(vectors)
+    return Bodies(numbered(bodies), mass, position, velocity)
 
 
-def _point_in_ball(random: np.random.Generator, radius2_max: float) -> tuple[np.ndarray, float]:
+def _two_clusters(bodies: int, seed: int) -> Bodies:
+    """Return two Plummer spheres of half the mass each that fall past one another from rest-like
+    speed: separation 8, impact parameter 1, half the speed of a parabolic encounter.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    first = bodies // 2
+    position, velocity = _draw_plummer(random, bodies)
+    for part in (slice(0, first), slice(first, bodies)):
+        _centre(position[part])
+        _centre(velocity[part])
+    # A sphere of half the mass and half the radius has the same speeds.
+    position *= 0.5
+    offset, speed = np.array([4.0, 0.5, 0.0]), np.array([0.125, 0.0, 0.0])
+    position[:first] -= offset
+    position[first:] += offset
+    velocity[:first] += speed
+    velocity[first:] -= speed
+    mass = np.empty(bodies)
+    mass[:first], mass[first:] = 0.5 / first, 0.5 / (bodies - first)
+    return Bodies(numbered(bodies), mass, position, velocity)
+
+
+def numbered(bodies: int) -> tuple[str, ...]:
+    """Return the names of bodies that have none of their own."""
+    return tuple(f"body {i}" for i in range(bodies))
+
+
+def _centre(vectors: np.ndarray) -> None:
+    """Subtract the mean of (N, 3) in place."""
+    # fsum rounds once, whatever the order: np.mean's order of additions is not promised.
+    vectors -= np.array([math.fsum(vectors[:, a]) / len(vectors) for a in range(3)])
+
+
+@kernel
+def _point_in_ball(random, radius2_max, point):  # type: ignore[no-untyped-def]
     while True:
-        point = 2.0 * random.random(3) - 1.0
-        radius2 = float(point[0] * point[0] + point[1] * point[1] + point[2] * point[2])
+        for a in range(3):
+            point[a] = 2.0 * random.random() - 1.0
+        radius2 = point[0] * point[0] + point[1] * point[1] + point[2] * point[2]
         if 1e-12 < radius2 < radius2_max:
-            return point, radius2
+            return radius2
 
 
-def _speed_share(random: np.random.Generator) -> float:
+@kernel
+def _speed_share(random):  # type: ignore[no-untyped-def]
     """Draw v / v_escape from q^2 (1 - q^2)^(7/2), whose maximum is below 0.1."""
     while True:
-        q, height = random.random(), 0.1 * random.random()
+        q = random.random()
+        height = 0.1 * random.random()
         rest = 1.0 - q * q
         if height < q * q * rest * rest * rest * math.sqrt(rest):
-            return float(q)
+            return q
+
+
+@kernel
+def _draw_plummer(random, bodies):  # type: ignore[no-untyped-def]
+    position, velocity = np.empty((bodies, 3)), np.empty((bodies, 3))
+    point = np.empty(3)
+    for i in range(bodies):
+        # The outermost 0.15 % are left out: they would fix the size of the grid.
+        radius2 = _point_in_ball(random, 0.999, point)
+        for a in range(3):
+            position[i, a] = point[a] / math.sqrt(1.0 - radius2)
+        escape_speed = math.sqrt(2.0 * math.sqrt(1.0 - radius2))
+        length2 = _point_in_ball(random, 1.0, point)
+        speed = escape_speed * _speed_share(random)
+        for a in range(3):
+            velocity[i, a] = point[a] / math.sqrt(length2) * speed
+    return position, velocity
 
 
 def _plummer_softening(bodies: int) -> float:
@@ -186,14 +238,21 @@ def _plummer_softening(bodies: int) -> float:
     return 0.5 ** ((bodies.bit_length() - 1) // 3)
 
 
-def _plummer_reach(bodies: int) -> Reach:
+def _plummer_reach(bodies: int, softening_tu: float) -> Reach:
+    # Without softening: a hundredth of what would soften, which chance seldom comes below.
+    nearest = max(softening_tu, _plummer_softening(bodies) / 128.0)
     mass2 = 1.0 / bodies**2
     return Reach(
         length=1024.0,
         momentum=16.0 / bodies,
-        pair_force=mass2 / _plummer_softening(bodies) ** 2,
-        pair_potential=mass2 / _plummer_softening(bodies),
+        pair_force=mass2 / nearest**2,
+        pair_potential=mass2 / nearest,
     )
+
+
+def _pythagorean_reach(bodies: int, softening_tu: float) -> Reach:
+    nearest = max(softening_tu, _PYTHAGOREAN_SOFTENING / 128.0)
+    return Reach(4096.0, 256.0, 20.0 / nearest**2, 20.0 / nearest)
 
 
 _ALL = (
@@ -212,7 +271,7 @@ _ALL = (
         bodies_min=2,
         bodies_max=2,
         build=_kepler,
-        reach=lambda bodies: Reach(16.0, 4.0, 8.0, 2.0),
+        reach=lambda bodies, softening: Reach(16.0, 4.0, 8.0, 2.0),
     ),
     Scenario(
         name="figure_eight",
@@ -229,7 +288,7 @@ _ALL = (
         bodies_min=3,
         bodies_max=3,
         build=_figure_eight,
-        reach=lambda bodies: Reach(16.0, 8.0, 64.0, 8.0),
+        reach=lambda bodies, softening: Reach(16.0, 8.0, 64.0, 8.0),
     ),
     Scenario(
         name="pythagorean",
@@ -248,12 +307,7 @@ _ALL = (
         bodies_min=3,
         bodies_max=3,
         build=_pythagorean,
-        reach=lambda bodies: Reach(
-            length=4096.0,
-            momentum=256.0,
-            pair_force=20.0 / _PYTHAGOREAN_SOFTENING**2,
-            pair_potential=20.0 / _PYTHAGOREAN_SOFTENING,
-        ),
+        reach=_pythagorean_reach,
     ),
     Scenario(
         name="solar_system",
@@ -270,7 +324,7 @@ _ALL = (
         bodies_min=9,
         bodies_max=9,
         build=_solar_system,
-        reach=lambda bodies: Reach(64.0, 2.0**-7, 2.0**-10, 2.0**-8),
+        reach=lambda bodies, softening: Reach(64.0, 2.0**-7, 2.0**-10, 2.0**-8),
     ),
     Scenario(
         name="plummer",
@@ -285,8 +339,25 @@ _ALL = (
         steps=1024,
         bodies=256,
         bodies_min=2,
-        bodies_max=16_384,
+        bodies_max=BODIES_MAX,
         build=_plummer,
+        reach=_plummer_reach,
+    ),
+    Scenario(
+        name="two_clusters",
+        title="Two clusters",
+        description="Two star clusters fall towards one another, pass through and merge.",
+        length_m=PARSEC_M,
+        mass_kg=1000.0 * SOLAR_MASS_KG,
+        softening=_plummer_softening,
+        dt_tu=2.0**-7,
+        dt_tu_min=1e-6,
+        dt_tu_max=2.0**-6,
+        steps=2048,
+        bodies=256,
+        bodies_min=4,
+        bodies_max=BODIES_MAX,
+        build=_two_clusters,
         reach=_plummer_reach,
     ),
 )

@@ -11,9 +11,13 @@ import numpy as np
 
 from conservation import exact_sum
 from simulation.engine import kernels
+from simulation.engine.errors import OutOfRange
+from simulation.engine.forces import Evaluation, Force, Kick
+from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.grid import Grid, choose_grid, quantise
+from simulation.engine.integrators import INTEGRATORS, Composition
 from simulation.engine.requests import Request
-from simulation.engine.scenarios import SCENARIOS, Scenario
+from simulation.engine.scenarios import Scenario
 from simulation.engine.series import Track
 
 TRACKED = ("energy", "momentum", "angular_momentum")
@@ -33,6 +37,7 @@ class State:
         mass: np.ndarray,
         x_q: np.ndarray,
         p_q: np.ndarray,
+        force: Force | None = None,
     ) -> None:
         """Take the integers of step 0 and read every quantity's reference from them."""
         self.request = request
@@ -40,7 +45,10 @@ class State:
         self.mass = mass
         self.x_q = x_q
         self.p_q = p_q
-        self.grid = choose_grid(self.definition, request.bodies)
+        self.force: Force = force if force is not None else make_force(request)
+        self.grid = grid_of(request)
+        self.residual_q = (0, 0, 0)
+        self.timings_s: dict[str, float] = {}
         self.step = 0
         self.tracks = {name: Track() for name in TRACKED}
         # Steps whose retracing matched, and whether one did not.
@@ -52,55 +60,87 @@ class State:
         self.digest_start = self.digest()
 
     def _allocate(self) -> None:
-        n = self.bodies
+        n, method = self.bodies, self.method
         quantum = self.grid.momentum_quantum
-        self.charge = self.mass * math.sqrt(self.dt_tu / 2.0 / quantum)
-        self.drift = self.dt_tu * quantum / (self.mass * self.grid.length_quantum)
+        # What moves a test particle is its velocity: any mass serves to count it in quanta.
+        self.inertia = np.where(self.mass > 0.0, self.mass, np.max(self.mass))
+        self.kicks = [self._kick(abs(weight)) for weight in method.kicks]
+        self.sink = np.array([kick.sink for kick in self.kicks])
+        self.source = np.array([kick.source for kick in self.kicks])
+        self.per_charge = np.array([kick.potential_per_charge for kick in self.kicks])
+        self.sign = np.array([1 if weight >= 0.0 else -1 for weight in method.kicks])
+        moves = np.array(method.weights)[:, None] * self.dt_tu * quantum
+        self.drift = moves / (self.inertia * self.grid.length_quantum)
         self.x = np.zeros((3, n))
         self.k_q = np.zeros((3, n), dtype=np.int64)
         self.u_q = np.zeros(n, dtype=np.int64)
         self.before = np.zeros((4, 3, n), dtype=np.int64)
         self.reading = np.zeros(kernels.READINGS)
         self.row = np.zeros(kernels.COLUMNS)
-        self.real = np.zeros(kernels.REALS)
         self.whole = np.zeros(kernels.WHOLES, dtype=np.int64)
+        self.whole[kernels.PAIR_BITS] = self.grid.pair_bits
+        self.real = np.zeros(kernels.REALS)
         self.real[kernels.LENGTH_QUANTUM] = self.grid.length_quantum
         self.real[kernels.MOMENTUM_QUANTUM] = quantum
         self.real[kernels.DT] = self.dt_tu
         self.real[kernels.SOFTENING2] = self.softening_tu**2
-        # A product of charges is a product of masses times dt/2 in quanta: undo that for the
-        # potential.
-        to_mass2 = 2.0 * quantum / self.dt_tu
-        self.real[kernels.POTENTIAL_PER_CHARGE] = to_mass2 / self.grid.potential_quantum
         self.real[kernels.POTENTIAL_QUANTUM] = self.grid.potential_quantum
-        self.whole[kernels.PAIR_BITS] = self.grid.pair_bits
+        self.real[kernels.FORCE_QUANTUM] = quantum / (method.first_kick * self.dt_tu)
+        self.real[kernels.STAGES] = method.stages
+        self.real[kernels.PATH] = sum(abs(weight) for weight in method.weights)
+        self.real[kernels.ORDER] = method.order
+        self.real[kernels.ENERGY_COEFFICIENT] = method.energy_coefficient
+        self.real[kernels.FORCE_ERROR] = self.request.accuracy or 0.0
+
+    def _kick(self, weight: float) -> Kick:
+        """Return how hard pairs kick in ``weight`` steps."""
+        quantum = self.grid.momentum_quantum
+        root = math.sqrt(self.dt_tu * weight / quantum)
+        # A product of charges is a product of masses times the step in quanta: undo that for the
+        # potential.
+        to_mass2 = quantum / (self.dt_tu * weight)
+        return Kick(
+            sink=self.inertia * root,
+            source=self.mass * root,
+            softening2=self.softening_tu**2,
+            potential_per_charge=to_mass2 / self.grid.potential_quantum,
+            pair_bits=self.grid.pair_bits,
+        )
+
+    @property
+    def runs_in_one_kernel(self) -> bool:
+        """Whether steps are taken inside one kernel: direct summation on one thread."""
+        return isinstance(self.force, DirectSummation) and self.force.threads == 1
+
+    def evaluate(self, stage: int) -> Evaluation:
+        """Write the kicks of a stage at the current positions, and add up what it cost."""
+        found = self.force.evaluate(self.x, self.kicks[stage], self.k_q, self.u_q)
+        self.residual_q = found.residual_q
+        for name, seconds in found.timings_s.items():
+            self.timings_s[name] = self.timings_s.get(name, 0.0) + seconds
+        return found
 
     def clone(self) -> State:
-        """Return an independent copy."""
-        return copy.deepcopy(self)
+        """Return an independent copy (of everything but the force, which keeps no state)."""
+        return copy.deepcopy(self, {id(self.force): self.force})
 
     def refresh(self) -> None:
         """Recompute forces and readings from the integers (after a rollback or a checkpoint)."""
         np.multiply(self.x_q, self.grid.length_quantum, out=self.x)
-        within = kernels.half_kicks(
-            self.x,
-            self.charge,
-            self.real[kernels.SOFTENING2],
-            self.real[kernels.POTENTIAL_PER_CHARGE],
-            self.grid.pair_bits,
-            self.k_q,
-            self.u_q,
-        )
-        if not within:
-            raise AssertionError("a stored state is outside its own range")
+        if not self.evaluate(-1).within:
+            raise OutOfRange(
+                f"{self.definition.title} cannot start: two bodies are too close for its integers."
+            )
         kernels.read_state(self.x, self.p_q, self.k_q, self.u_q, self.mass, self.real, self.reading)
 
     def _take_references(self) -> None:
         self.refresh()
         real, reading = self.real, self.reading
-        self.read_second_order()
         real[kernels.ENERGY_0] = self.energy_tu
-        real[kernels.BOUND_0] = reading[kernels.BOUND]
+        if self.request.force == "direct":
+            self.read_second_order()
+            real[kernels.BOUND_0] = reading[kernels.BOUND]
+        real[kernels.POTENTIAL_1] = reading[kernels.POTENTIAL]
         real[kernels.ENERGY_SCALE_0] = reading[kernels.KINETIC] - reading[kernels.POTENTIAL]
         real[kernels.SPIN_SCALE_0] = reading[kernels.SPIN_SCALE]
         real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1] = self.angular_momentum_tu
@@ -118,10 +158,7 @@ class State:
             self.x,
             self.p_q,
             self.mass,
-            self.charge,
-            self.grid.momentum_quantum,
-            self.dt_tu,
-            self.real[kernels.SOFTENING2],
+            self.real,
             self.reading[kernels.FORCE2_PER_MASS],
             self.reading,
         )
@@ -130,7 +167,12 @@ class State:
     @property
     def definition(self) -> Scenario:
         """The scenario's units, limits and title."""
-        return SCENARIOS[self.request.scenario]
+        return self.request.definition
+
+    @property
+    def method(self) -> Composition:
+        """The integrator."""
+        return INTEGRATORS[self.request.integrator]
 
     @property
     def scenario(self) -> str:
@@ -165,7 +207,7 @@ class State:
     @property
     def softening_tu(self) -> float:
         """The softening length of this run."""
-        return self.definition.softening(self.bodies)
+        return self.request.softening_tu
 
     @property
     def energy_tu(self) -> float:
@@ -184,18 +226,23 @@ class State:
 
     def momentum_q(self) -> tuple[int, int, int]:
         """Return the exact total momentum in quanta."""
-        x, y, z = (exact_sum(component) for component in self.p_q)
+        x, y, z = (exact_sum(component) for component in self.p_q[:, self.mass > 0.0])
         return x, y, z
 
     @property
     def mass_exponent(self) -> int:
         """The exponent of the coarsest power of two that divides every mass."""
-        return min(math.frexp(float(mass))[1] - 53 for mass in self.mass)
+        _, exponents = np.frexp(self.mass[self.mass > 0.0])
+        return int(np.min(exponents)) - 53
 
     def mass_q(self) -> int:
         """Return the exact total mass in quanta of 2^mass_exponent."""
         exponent = self.mass_exponent
-        return exact_sum(int(math.ldexp(float(mass), -exponent)) for mass in self.mass)
+        values, counts = np.unique(self.mass, return_counts=True)
+        return exact_sum(
+            int(math.ldexp(float(mass), -exponent)) * int(count)
+            for mass, count in zip(values, counts, strict=True)
+        )
 
     def integer_positions(self) -> np.ndarray:
         """Return the positions (N, 3) int64 in quanta."""
@@ -211,7 +258,7 @@ class State:
 
     def velocities_tu(self) -> np.ndarray:
         """Return the velocities (N, 3) in N-body units."""
-        return self.integer_momenta() * self.grid.momentum_quantum / self.mass[:, None]
+        return self.integer_momenta() * self.grid.momentum_quantum / self.inertia[:, None]
 
     def positions_m(self) -> np.ndarray:
         """Return the positions (N, 3) in metres."""
@@ -253,18 +300,34 @@ class State:
         return from_bytes(content)
 
 
-def prepare_state(request: Request) -> State:
-    """Build the scenario's initial state on its integer grid."""
-    scenario = SCENARIOS[request.scenario]
-    bodies = scenario.build(request.bodies, request.seed)
-    grid: Grid = choose_grid(scenario, request.bodies)
-    momentum = bodies.mass[:, None] * bodies.velocity
+def make_force(request: Request, threads: int = 1) -> Force:
+    """Return the force that a request asks for; its results do not depend on ``threads``."""
+    if request.force == "fmm":
+        from simulation.engine.fmm import FastMultipole
+
+        force: Force = FastMultipole(accuracy=request.accuracy, threads=threads)
+        return force
+    return DirectSummation(threads)
+
+
+def grid_of(request: Request) -> Grid:
+    """Return the integer grid of a request."""
+    weight = INTEGRATORS[request.integrator].largest_kick
+    return choose_grid(request.definition, request.bodies, request.softening_tu, weight)
+
+
+def prepare_state(request: Request, force: Force | None = None) -> State:
+    """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``."""
+    bodies = request.definition.build(request.bodies, request.seed)
+    grid = grid_of(request)
+    inertia = np.where(bodies.mass > 0.0, bodies.mass, np.max(bodies.mass))
     return State(
         request,
         bodies.names,
         bodies.mass,
         quantise(bodies.position, grid.length_exponent),
-        quantise(momentum, grid.momentum_exponent),
+        quantise(inertia[:, None] * bodies.velocity, grid.momentum_exponent),
+        force,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,8 +175,16 @@ class TestChangedConstant:
         state = prepare(name)
         engine.advance(state, 500)
         # Forces grow; what the energy reading makes of a potential does not.
-        state.charge *= math.sqrt(1.001)
-        state.real[engine.kernels.POTENTIAL_PER_CHARGE] /= 1.001
+        state.sink *= 1.001
+        state.per_charge /= 1.001
+        state.kicks = [
+            replace(
+                kick,
+                sink=kick.sink * 1.001,
+                potential_per_charge=kick.potential_per_charge / 1.001,
+            )
+            for kick in state.kicks
+        ]
         state.refresh()
         report = engine.advance(state, 60_000)
         assert report.violation.quantity == "energy"
@@ -185,7 +194,10 @@ class TestChangedConstant:
     def test_a_changed_mass_or_drift_is_seen(self, change):
         state = prepare("kepler")
         engine.advance(state, 10)
-        getattr(state, change)[1] *= 1.001
+        if change == "mass":
+            state.mass[1] *= 1.001
+        else:
+            state.drift[:, 1] *= 1.001
         violation = engine.advance(state, 5000).violation
         assert violation.quantity == ("mass" if change == "mass" else "energy")
 
