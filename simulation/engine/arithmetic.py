@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from simulation.engine.compiling import kernel
+
+__all__ = ["ROUNDER", "ROUNDER_BITS", "bits_of", "fma", "kernel"]
 
 # Adding 1.5 * 2^52 leaves a double whose last bit weighs 1: the sum's bits minus the constant's
 # bits are the rounded integer, for |value| < 2^51. Round-to-nearest-even is odd, so -value gives
 # -integer.
 ROUNDER = 1.5 * 2.0**52
 ROUNDER_BITS = int(np.float64(ROUNDER).view(np.int64))
-
-# No fastmath: reassociation gave five different digests on five instruction sets. error_model
-# numpy: with Python's, each division is guarded and the loop is not vectorised (8 to 16 times
-# slower).
-kernel = nb.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
