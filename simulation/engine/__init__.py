@@ -6,28 +6,46 @@
 True
 """
 
+from typing import Any
+
 from simulation.engine.cost import chunk_steps, estimate_cost_s, measure_speed
+from simulation.engine.custom import scenario_from_bodies
 from simulation.engine.errors import BadRequest, CheckpointDamaged, OutOfRange
 from simulation.engine.integrate import StepReport, advance, prove_by_retracing, retrace
-from simulation.engine.laws import LAWS, Violation, live, series, summary, verdicts
-from simulation.engine.outcome import INTEGRATOR, Outcome, Progress, run
-from simulation.engine.requests import QUANTITIES, Fault, Request, check_fault, check_request
-from simulation.engine.scenarios import SCENARIOS, Scenario
+from simulation.engine.integrators import INTEGRATORS
+from simulation.engine.laws import Violation, live, series, summary, verdicts
+from simulation.engine.outcome import Outcome, Progress, run
+from simulation.engine.promises import LAWS, promises
+from simulation.engine.requests import (
+    ACCURACIES,
+    FORCES,
+    QUANTITIES,
+    Fault,
+    Request,
+    check_fault,
+    check_request,
+)
+from simulation.engine.run_state import RunState
+from simulation.engine.scenarios import SCENARIOS, Bodies, Scenario
 from simulation.engine.series import Series
-from simulation.engine.state import State, prepare_state
+from simulation.engine.state import State, make_force, prepare_state
 
 __all__ = [
-    "INTEGRATOR",
+    "ACCURACIES",
+    "FORCES",
+    "INTEGRATORS",
     "LAWS",
     "QUANTITIES",
     "SCENARIOS",
     "BadRequest",
+    "Bodies",
     "CheckpointDamaged",
     "Fault",
     "OutOfRange",
     "Outcome",
     "Progress",
     "Request",
+    "RunState",
     "Scenario",
     "Series",
     "State",
@@ -41,27 +59,22 @@ __all__ = [
     "live",
     "measure_speed",
     "prepare",
+    "promises",
     "prove_by_retracing",
     "retrace",
     "run",
+    "scenario_from_bodies",
     "series",
     "summary",
     "verdicts",
 ]
 
 
-def prepare(
-    scenario: str,
-    *,
-    bodies: int | None = None,
-    dt_tu: float | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-) -> State:
+def prepare(scenario: str | Scenario, *, threads: int = 1, **options: Any) -> State:
     """Return the initial state of a scenario, checked against its limits (``BadRequest``).
 
-    ``steps`` is how far the run is meant to go: a fault must lie within it.
+    ``options`` are those of ``check_request``; ``steps`` is how far the run is meant to go: a fault
+    must lie within it. The results do not depend on ``threads``.
     """
-    return prepare_state(
-        check_request(scenario, bodies=bodies, dt_tu=dt_tu, steps=steps, seed=seed)
-    )
+    request = check_request(scenario, **options)
+    return prepare_state(request, make_force(request, threads))

@@ -41,6 +41,10 @@ class _Drill:
     push_q: int
     altered: np.ndarray
 
+    @property
+    def mass_error(self) -> int:
+        return int(self.altered[5])
+
 
 def advance(
     state: State, steps: int, *, retrace: bool = False, fault: Fault | None = None
@@ -136,13 +140,10 @@ def _advance_block(state: State, steps: int, drill: _Drill | None) -> Violation 
             f"Step {state.step + 1} of {state.definition.title} was not taken: {left[0]} for the "
             "integers of this scenario. Nothing overflowed; choose a smaller step or fewer steps."
         )
-    violation = describe_violation(state, outcome, record[done], drill is not None and _mass(drill))
+    state.refused[:] = record[done]
+    violation = describe_violation(state, outcome, drill.mass_error if drill else 0)
     state.refresh()
     return violation
-
-
-def _mass(drill: _Drill) -> int:
-    return int(drill.altered[5])
 
 
 def _call_kernel(

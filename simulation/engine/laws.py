@@ -1,4 +1,4 @@
-"""The five laws of a run, their verdicts, and their numbers in SI.
+"""The verdicts on a run's five laws, and their numbers in SI.
 
 Exact laws compare Python integers; the limits of the others come from the kernel, which derives
 them at each step from the state (see ``kernels``). The reasons below are shown to people.
@@ -12,49 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from conservation import Kind, Law, Quantity, Reading, Status, Verdict, verify
+from conservation import Kind, Law, Reading, Status, Verdict, verify
 from simulation.engine import kernels
+from simulation.engine.requests import QUANTITIES
+from simulation.engine.run_state import RunState
 from simulation.engine.series import Series
-from simulation.engine.state import State
-
-LAWS: dict[str, Law] = {
-    "energy": Law(
-        Quantity("energy", "J"),
-        "all bodies: kinetic energy, and potential energy of all pairs",
-        Kind.BOUNDED,
-        "Kick-drift-kick leapfrog keeps H + dt^2 H2 up to O(dt^4), where "
-        "H2 = v.V''.v/12 - sum F^2/24m, so the energy strays from its start by at most "
-        "dt^2 (B + B0): B is H2 of the state with every term taken by its magnitude, times "
-        "1 + (dt W)^2 for the fastest motion W; plus six standard deviations of rounding.",
-    ),
-    "momentum": Law(
-        Quantity("momentum", "kg·m/s"),
-        "all bodies, three components",
-        Kind.EXACT,
-        "Momenta are integers and both sides of every pair receive opposite integers.",
-    ),
-    "angular_momentum": Law(
-        Quantity("angular_momentum", "kg·m²/s"),
-        "all bodies, three components",
-        Kind.ROUND_OFF,
-        "Pair forces point along the pair; only the rounding of kicks and drifts to quanta turns, "
-        "a random walk whose variance is summed from the quanta, the steps and sum |x|^2. The "
-        "limit is six standard deviations and the rounding of the reading.",
-    ),
-    "mass": Law(
-        Quantity("mass", "kg"),
-        "all bodies",
-        Kind.EXACT,
-        "No step changes a mass; the masses are summed as integers.",
-    ),
-    "information": Law(
-        Quantity("information", "bits"),
-        "the bits of all positions and momenta",
-        Kind.EXACT,
-        "Each step is a bijection on the integer state: run backwards, every bit returns. Known "
-        "for the steps that were retraced and compared, and for no others.",
-    ),
-}
 
 _BITS = (
     (kernels.BROKE_MOMENTUM, "momentum"),
@@ -80,7 +42,7 @@ class Violation:
     sentence: str
 
 
-def unit_si(state: State, quantity: str) -> float:
+def unit_si(state: RunState, quantity: str) -> float:
     """Return the size in SI of one N-body unit of a quantity (1 for bits)."""
     scenario = state.definition
     return {
@@ -92,35 +54,28 @@ def unit_si(state: State, quantity: str) -> float:
     }[quantity]
 
 
-def describe_violation(state: State, outcome: int, row: np.ndarray, mass_error: int) -> Violation:
-    """Name every law that the refused step broke, from the readings that the kernel left behind."""
+def describe_violation(state: RunState, outcome: int, mass_error: int = 0) -> Violation:
+    """Name every law that the refused step broke, from the readings that it left behind."""
     broken = [name for bit, name in _BITS if outcome & bit]
-    found = {
-        "energy": state.real[kernels.ENERGY_0] + row[kernels.ENERGY_ERROR],
-        "momentum": tuple(int(q) for q in state.whole[kernels.FOUND_X : kernels.FOUND_Z + 1]),
-        "mass": state.mass_q() + mass_error,
-    }
     for name in broken:
-        verdict = _violated(state, name, row, found.get(name))
+        verdict = _violated(state, name, mass_error)
         state.broken[name] = asdict(_in_si(state, name, verdict, broken))
-    return Violation(**state.broken[broken[0]])  # type: ignore[arg-type]
+    return Violation(**state.broken[broken[0]])
 
 
-def _violated(state: State, name: str, row: np.ndarray, found: Any) -> Verdict:
-    if name == "angular_momentum":
-        # The altered components are not kept, only the length of the error.
-        law = LAWS[name].with_tolerance(float(row[kernels.SPIN_LIMIT]))
-        start = float(np.linalg.norm(_spin_0(state)))
-        found = start + float(row[kernels.SPIN_ERROR])
-        return _verify(state, law, start, found)
-    if name == "energy":
-        law = LAWS[name].with_tolerance(float(row[kernels.ENERGY_LIMIT]))
-        return _verify(state, law, float(state.real[kernels.ENERGY_0]), float(found))
-    start_q: Any = state.momentum_0_q if name == "momentum" else state.mass_0_q
-    return _verify(state, LAWS[name], start_q, found)
+def _violated(state: RunState, name: str, mass_error: int) -> Verdict:
+    law = state.laws[name]
+    if name == "mass":
+        return _verify(state, law, state.mass_q(), state.mass_q() + mass_error)
+    law = law.with_tolerance(state.limit_refused(name))
+    start, end = state.reference(name), state.found(name)
+    if isinstance(start, tuple) and not isinstance(end, tuple):
+        # Only the length of the error was kept.
+        start = math.hypot(*start)
+    return _verify(state, law, start, end)
 
 
-def _verify(state: State, law: Law, start: Any, end: Any) -> Verdict:
+def _verify(state: RunState, law: Law, start: Any, end: Any) -> Verdict:
     return verify(
         law,
         Reading(law.quantity, start, 0.0, "engine"),
@@ -128,7 +83,7 @@ def _verify(state: State, law: Law, start: Any, end: Any) -> Verdict:
     )
 
 
-def _in_si(state: State, name: str, verdict: Verdict, broken: list[str]) -> Violation:
+def _in_si(state: RunState, name: str, verdict: Verdict, broken: list[str]) -> Violation:
     unit = unit_si(state, name) * _quantum(state, name)
     expected, found = _scaled(verdict.expected, unit), _scaled(verdict.found, unit)
     error = float(verdict.error or 0) * unit
@@ -160,49 +115,45 @@ def _scaled(value: Any, unit: float) -> Any:
     return float(value) * unit
 
 
-def _quantum(state: State, name: str) -> float:
+def _quantum(state: RunState, name: str) -> float:
     """Return what one unit of a law's value is in N-body units: exact laws count quanta."""
     if name == "momentum":
-        return state.grid.momentum_quantum
+        return state.momentum_unit_tu
     return math.ldexp(1.0, state.mass_exponent) if name == "mass" else 1.0
 
 
-def _spin_0(state: State) -> np.ndarray:
-    return state.real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1]
-
-
-def verdicts(state: State) -> dict[str, Verdict]:
+def verdicts(state: RunState) -> dict[str, Verdict]:
     """Return the verdict on each law between step 0 and the current, verified step.
 
     Values are integers for exact laws (quanta, bits), N-body units for the others.
     """
-    row = state.row
-    energy = LAWS["energy"].with_tolerance(float(row[kernels.ENERGY_LIMIT]))
-    spin = LAWS["angular_momentum"].with_tolerance(float(row[kernels.SPIN_LIMIT]))
-    start_spin = tuple(float(component) for component in _spin_0(state))
-    end_spin = tuple(float(component) for component in state.angular_momentum_tu)
-    return {
-        "energy": _verify(state, energy, float(state.real[kernels.ENERGY_0]), state.energy_tu),
-        "momentum": _verify(state, LAWS["momentum"], state.momentum_0_q, state.momentum_q()),
-        "angular_momentum": _verify(state, spin, start_spin, end_spin),
-        "mass": _verify(state, LAWS["mass"], state.mass_0_q, state.mass_q()),
-        "information": _verify(
-            state, LAWS["information"], state.state_bits, information_bits(state)
-        ),
-    }
+    return {name: _verdict(state, name) for name in QUANTITIES}
 
 
-def information_bits(state: State) -> int | None:
+def _verdict(state: RunState, name: str) -> Verdict:
+    law = state.laws[name]
+    if name == "mass":
+        return _verify(state, law, state.mass_0_q, state.mass_q())
+    if name == "information":
+        return _verify(state, law, state.state_bits, information_bits(state))
+    if law.kind is not Kind.EXACT:
+        law = law.with_tolerance(state.limit(name))
+    return _verify(state, law, state.reference(name), state.value(name))
+
+
+def information_bits(state: RunState) -> int | None:
     """Return the bits known to be kept over the whole run; None where not all is known.
 
     A retrace that missed shows that at least one bit is gone; how many more is not known.
     """
+    if not state.is_reversible and state.step:
+        return None
     if state.information_lost:
         return state.state_bits - 1
     return state.state_bits if state.proved_steps >= state.step else None
 
 
-def summary(state: State) -> dict[str, dict[str, Any]]:
+def summary(state: RunState) -> dict[str, dict[str, Any]]:
     """Return the numbers of each law over the whole run, in SI, ready for JSON.
 
     ``initial`` and ``final`` of a vector are its length. ``limit`` is the one in force at the step
@@ -211,10 +162,10 @@ def summary(state: State) -> dict[str, dict[str, Any]]:
     zero).
     """
     now = verdicts(state)
-    return {name: _summary_of(state, name, now[name]) for name in LAWS}
+    return {name: _summary_of(state, name, now[name]) for name in QUANTITIES}
 
 
-def _summary_of(state: State, name: str, verdict: Verdict) -> dict[str, Any]:
+def _summary_of(state: RunState, name: str, verdict: Verdict) -> dict[str, Any]:
     unit = unit_si(state, name) * _quantum(state, name)
     found: dict[str, Any] = {
         "unit": verdict.law.quantity.unit,
@@ -239,7 +190,7 @@ def _summary_of(state: State, name: str, verdict: Verdict) -> dict[str, Any]:
     return found
 
 
-def _extremes(state: State, name: str, verdict: Verdict, unit: float) -> dict[str, Any]:
+def _extremes(state: RunState, name: str, verdict: Verdict, unit: float) -> dict[str, Any]:
     if name not in state.tracks:
         error = None if verdict.error is None else float(verdict.error) * unit
         return {
@@ -260,18 +211,11 @@ def _extremes(state: State, name: str, verdict: Verdict, unit: float) -> dict[st
     }
 
 
-def _scale(state: State, name: str) -> float:
+def _scale(state: RunState, name: str) -> float:
     """Return what an error is held against, in N-body units."""
-    if name == "energy":
-        return abs(float(state.real[kernels.ENERGY_0]))
-    if name == "angular_momentum":
-        return max(
-            float(state.real[kernels.SPIN_SCALE_0]), float(state.reading[kernels.SPIN_SCALE])
-        )
-    if name == "momentum":
-        momenta = state.integer_momenta() * state.grid.momentum_quantum
-        return float(np.sum(np.sqrt(np.sum(momenta * momenta, axis=1))))
-    return float(np.sum(state.mass)) if name == "mass" else float(state.state_bits)
+    if name == "mass":
+        return float(np.sum(state.mass))
+    return float(state.state_bits) if name == "information" else state.scale_tu(name)
 
 
 def _length(value: Any, unit: float) -> float | None:
@@ -283,19 +227,19 @@ def _length(value: Any, unit: float) -> float | None:
     return math.hypot(*(float(component) for component in components)) * unit
 
 
-def series(state: State) -> dict[str, Series]:
+def series(state: RunState) -> dict[str, Series]:
     """Return error and limit along the run for each quantity that the kernel reads, in SI."""
     return {name: _series_of(state, name) for name in state.tracks}
 
 
-def _series_of(state: State, name: str) -> Series:
+def _series_of(state: RunState, name: str) -> Series:
     step, error, limit = state.tracks[name].arrays()
     unit = unit_si(state, name) * _quantum(state, name)
     time_s = step * (state.dt_tu * state.definition.time_s)
     return Series(step, time_s, error * unit, limit * unit)
 
 
-def live(state: State) -> dict[str, dict[str, Any]]:
+def live(state: RunState) -> dict[str, dict[str, Any]]:
     """Return energy, momentum and information now, in SI, each with its limit and verdict."""
     now = verdicts(state)
     return {
@@ -303,7 +247,7 @@ def live(state: State) -> dict[str, dict[str, Any]]:
     }
 
 
-def _live_of(state: State, name: str, verdict: Verdict) -> dict[str, Any]:
+def _live_of(state: RunState, name: str, verdict: Verdict) -> dict[str, Any]:
     unit = unit_si(state, name) * _quantum(state, name)
     broken = state.broken.get(name)
     error = None if verdict.error is None else float(verdict.error) * unit

@@ -9,11 +9,11 @@ from typing import Any
 
 from simulation.engine.cost import chunk_steps
 from simulation.engine.integrate import advance, note_retraced, retrace
+from simulation.engine.integrators import INTEGRATORS
 from simulation.engine.laws import Violation, summary
 from simulation.engine.requests import Fault, Request, check_fault
 from simulation.engine.state import State, prepare_state
 
-INTEGRATOR = "leapfrog kick-drift-kick, integer state"
 _CHUNK_S = 0.1
 
 
@@ -47,7 +47,7 @@ class Outcome:
             "steps": self.request.steps,
             "steps_done": self.state.step,
             "dt_tu": self.request.dt_tu,
-            "integrator": INTEGRATOR,
+            "integrator": INTEGRATORS[self.request.integrator].title,
             "seed": self.request.seed,
             "wall_s": self.wall_s,
             "digest_start": self.state.digest_start,

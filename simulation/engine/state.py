@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
 
 import numpy as np
 
-from conservation import exact_sum
+from conservation import Value, exact_sum
 from simulation.engine import kernels
 from simulation.engine.errors import OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
 from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.grid import Grid, choose_grid, quantise
 from simulation.engine.integrators import INTEGRATORS, Composition
+from simulation.engine.promises import promises
 from simulation.engine.requests import Request
-from simulation.engine.scenarios import Scenario
-from simulation.engine.series import Track
+from simulation.engine.run_state import RunState
 
-TRACKED = ("energy", "momentum", "angular_momentum")
-STATE_BITS_PER_BODY = 6 * 64
+_LIMIT = {"energy": kernels.ENERGY_LIMIT, "angular_momentum": kernels.SPIN_LIMIT}
 
 
-class State:
+class State(RunState):
     """Positions and momenta of a run as (3, N) int64, with all that verifying its steps needs.
 
     Made by ``engine.prepare`` or ``checkpoints.from_bytes``; changed by ``engine.advance`` alone.
@@ -40,21 +38,12 @@ class State:
         force: Force | None = None,
     ) -> None:
         """Take the integers of step 0 and read every quantity's reference from them."""
-        self.request = request
-        self.names = names
-        self.mass = mass
+        super().__init__(request, names, mass)
+        self.laws = promises(request)
         self.x_q = x_q
         self.p_q = p_q
         self.force: Force = force if force is not None else make_force(request)
         self.grid = grid_of(request)
-        self.residual_q = (0, 0, 0)
-        self.timings_s: dict[str, float] = {}
-        self.step = 0
-        self.tracks = {name: Track() for name in TRACKED}
-        # Steps whose retracing matched, and whether one did not.
-        self.proved_steps = 0
-        self.information_lost = False
-        self.broken: dict[str, dict[str, object]] = {}
         self._allocate()
         self._take_references()
         self.digest_start = self.digest()
@@ -77,6 +66,7 @@ class State:
         self.before = np.zeros((4, 3, n), dtype=np.int64)
         self.reading = np.zeros(kernels.READINGS)
         self.row = np.zeros(kernels.COLUMNS)
+        self.refused = np.zeros(kernels.COLUMNS)
         self.whole = np.zeros(kernels.WHOLES, dtype=np.int64)
         self.whole[kernels.PAIR_BITS] = self.grid.pair_bits
         self.real = np.zeros(kernels.REALS)
@@ -120,10 +110,6 @@ class State:
             self.timings_s[name] = self.timings_s.get(name, 0.0) + seconds
         return found
 
-    def clone(self) -> State:
-        """Return an independent copy (of everything but the force, which keeps no state)."""
-        return copy.deepcopy(self, {id(self.force): self.force})
-
     def refresh(self) -> None:
         """Recompute forces and readings from the integers (after a rollback or a checkpoint)."""
         np.multiply(self.x_q, self.grid.length_quantum, out=self.x)
@@ -165,49 +151,9 @@ class State:
         return float(self.reading[kernels.H2]), float(self.reading[kernels.BOUND])
 
     @property
-    def definition(self) -> Scenario:
-        """The scenario's units, limits and title."""
-        return self.request.definition
-
-    @property
     def method(self) -> Composition:
         """The integrator."""
         return INTEGRATORS[self.request.integrator]
-
-    @property
-    def scenario(self) -> str:
-        """The scenario's name."""
-        return self.request.scenario
-
-    @property
-    def bodies(self) -> int:
-        """The number of bodies."""
-        return self.request.bodies
-
-    @property
-    def dt_tu(self) -> float:
-        """The step in the scenario's unit of time."""
-        return self.request.dt_tu
-
-    @property
-    def seed(self) -> int:
-        """The seed of the initial state (0 where nothing is drawn)."""
-        return self.request.seed
-
-    @property
-    def time_tu(self) -> float:
-        """The time since step 0 in the scenario's unit."""
-        return self.step * self.dt_tu
-
-    @property
-    def time_s(self) -> float:
-        """The time since step 0 in seconds."""
-        return self.time_tu * self.definition.time_s
-
-    @property
-    def softening_tu(self) -> float:
-        """The softening length of this run."""
-        return self.request.softening_tu
 
     @property
     def energy_tu(self) -> float:
@@ -220,29 +166,61 @@ class State:
         return self.reading[kernels.SPIN_X : kernels.SPIN_Z + 1].copy()
 
     @property
-    def state_bits(self) -> int:
-        """The bits of the integer state: six of 64 bits for each body."""
-        return STATE_BITS_PER_BODY * self.bodies
+    def is_reversible(self) -> bool:
+        """Always: each step adds functions of what it does not change."""
+        return True
+
+    @property
+    def momentum_unit_tu(self) -> float:
+        """The momentum quantum."""
+        return self.grid.momentum_quantum
+
+    def reference(self, quantity: str) -> Value:
+        """Return energy, momentum (quanta) or angular momentum at step 0."""
+        if quantity == "energy":
+            return float(self.real[kernels.ENERGY_0])
+        if quantity == "momentum":
+            return self.momentum_0_q
+        return _vector(self.real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1])
+
+    def value(self, quantity: str) -> Value:
+        """Return energy, momentum (quanta) or angular momentum now."""
+        if quantity == "energy":
+            return self.energy_tu
+        return self.momentum_q() if quantity == "momentum" else _vector(self.angular_momentum_tu)
+
+    def found(self, quantity: str) -> Value:
+        """Return what the refused step read (momentum modulo 2^64)."""
+        if quantity == "energy":
+            return float(self.real[kernels.ENERGY_0] + self.refused[kernels.ENERGY_ERROR])
+        if quantity == "momentum":
+            return tuple(int(q) for q in self.whole[kernels.FOUND_X : kernels.FOUND_Z + 1])
+        # The altered components are not kept, only the length of the error.
+        start = math.hypot(*self.real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1])
+        return start + float(self.refused[kernels.SPIN_ERROR])
+
+    def limit(self, quantity: str) -> float:
+        """Return how far energy or angular momentum may stray at this step; 0 for momentum."""
+        return 0 if quantity == "momentum" else float(self.row[_LIMIT[quantity]])
+
+    def limit_refused(self, quantity: str) -> float:
+        """Return the limit that the refused step was held to; 0 for momentum."""
+        return 0 if quantity == "momentum" else float(self.refused[_LIMIT[quantity]])
+
+    def scale_tu(self, quantity: str) -> float:
+        """Return |energy| at step 0, or sum |x||p|, or sum |p|."""
+        if quantity == "energy":
+            return abs(float(self.real[kernels.ENERGY_0]))
+        if quantity == "angular_momentum":
+            now, start = self.reading[kernels.SPIN_SCALE], self.real[kernels.SPIN_SCALE_0]
+            return max(float(now), float(start))
+        momenta = self.integer_momenta() * self.grid.momentum_quantum
+        return float(np.sum(np.sqrt(np.sum(momenta * momenta, axis=1))))
 
     def momentum_q(self) -> tuple[int, int, int]:
         """Return the exact total momentum in quanta."""
         x, y, z = (exact_sum(component) for component in self.p_q[:, self.mass > 0.0])
         return x, y, z
-
-    @property
-    def mass_exponent(self) -> int:
-        """The exponent of the coarsest power of two that divides every mass."""
-        _, exponents = np.frexp(self.mass[self.mass > 0.0])
-        return int(np.min(exponents)) - 53
-
-    def mass_q(self) -> int:
-        """Return the exact total mass in quanta of 2^mass_exponent."""
-        exponent = self.mass_exponent
-        values, counts = np.unique(self.mass, return_counts=True)
-        return exact_sum(
-            int(math.ldexp(float(mass), -exponent)) * int(count)
-            for mass, count in zip(values, counts, strict=True)
-        )
 
     def integer_positions(self) -> np.ndarray:
         """Return the positions (N, 3) int64 in quanta."""
@@ -259,18 +237,6 @@ class State:
     def velocities_tu(self) -> np.ndarray:
         """Return the velocities (N, 3) in N-body units."""
         return self.integer_momenta() * self.grid.momentum_quantum / self.inertia[:, None]
-
-    def positions_m(self) -> np.ndarray:
-        """Return the positions (N, 3) in metres."""
-        return self.positions_tu() * self.definition.length_m
-
-    def velocities_m_per_s(self) -> np.ndarray:
-        """Return the velocities (N, 3) in metres per second."""
-        return self.velocities_tu() * (self.definition.length_m / self.definition.time_s)
-
-    def masses_kg(self) -> np.ndarray:
-        """Return the masses (N,) in kilograms."""
-        return self.mass * self.definition.mass_kg
 
     def digest(self) -> str:
         """Return the SHA-256 of masses, grid, positions and momenta: equal states, equal digests.
@@ -329,6 +295,10 @@ def prepare_state(request: Request, force: Force | None = None) -> State:
         quantise(inertia[:, None] * bodies.velocity, grid.momentum_exponent),
         force,
     )
+
+
+def _vector(components: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(component) for component in components)
 
 
 def _wrap(total: int) -> int:

@@ -11,11 +11,22 @@ from pathlib import Path
 from simulation import engine
 
 
+def describe_run(request: engine.Request) -> dict[str, str]:
+    """Return method, code, libraries and machine, as text."""
+    force = "direct summation"
+    if request.force == "fmm":
+        force = f"fast multipole method, rms error at most {request.accuracy:g}"
+    return {
+        "integrator": engine.INTEGRATORS[request.integrator].title,
+        "force": force,
+        **describe_machine(),
+    }
+
+
 @cache
 def describe_machine() -> dict[str, str]:
-    """Return integrator, code, libraries and machine, as text."""
+    """Return code, libraries and machine, as text."""
     return {
-        "integrator": engine.INTEGRATOR,
         "engine_sha256": digest_of_the_engine(),
         "aii": _version("aii"),
         "python": platform.python_version(),

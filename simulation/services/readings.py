@@ -18,7 +18,7 @@ def readings_of(state: engine.State) -> list[QuantityReading]:
             value=now["value"],
             balance=now["balance"],
             limit=now["limit"],
-            law=str(engine.LAWS[name].kind),
+            law=str(state.laws[name].kind),
             verdict=now["verdict"],
         )
         for name, now in engine.live(state).items()

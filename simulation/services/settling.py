@@ -137,8 +137,8 @@ def describe_series(state: engine.State) -> dict[str, dict[str, Any]]:
     """Return the series of a state for the plots, as plain values."""
     return {
         name: {
-            "unit": engine.LAWS[name].quantity.unit,
-            "law": str(engine.LAWS[name].kind),
+            "unit": state.laws[name].quantity.unit,
+            "law": str(state.laws[name].kind),
             "step": series.step.tolist(),
             "time_s": series.time_s.tolist(),
             "error": series.error.tolist(),

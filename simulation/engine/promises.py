@@ -1,0 +1,86 @@
+"""What each integrator and force promises: the five laws of a run, each with its reason.
+
+The reasons are shown to people. The limits of laws that are not exact come from the steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from conservation import Kind, Law, Quantity
+from simulation.engine.requests import Request
+
+LAWS: dict[str, Law] = {
+    "energy": Law(
+        Quantity("energy", "J"),
+        "all bodies: kinetic energy, and potential energy of all pairs",
+        Kind.BOUNDED,
+        "Kick-drift-kick leapfrog keeps H + dt^2 H2 up to O(dt^4), where "
+        "H2 = v.V''.v/12 - sum F^2/24m, so the energy strays from its start by at most "
+        "dt^2 (B + B0): B is H2 of the state with every term taken by its magnitude, times "
+        "1 + (dt W)^2 for the fastest motion W; plus six standard deviations of rounding.",
+    ),
+    "momentum": Law(
+        Quantity("momentum", "kg·m/s"),
+        "all bodies, three components",
+        Kind.EXACT,
+        "Momenta are integers and both sides of every pair receive opposite integers.",
+    ),
+    "angular_momentum": Law(
+        Quantity("angular_momentum", "kg·m²/s"),
+        "all bodies, three components",
+        Kind.ROUND_OFF,
+        "Pair forces point along the pair; only the rounding of kicks and drifts to quanta turns, "
+        "a random walk whose variance is summed from the quanta, the steps and sum |x|^2. The "
+        "limit is six standard deviations and the rounding of the reading.",
+    ),
+    "mass": Law(
+        Quantity("mass", "kg"),
+        "all bodies",
+        Kind.EXACT,
+        "No step changes a mass; the masses are summed as integers.",
+    ),
+    "information": Law(
+        Quantity("information", "bits"),
+        "the bits of all positions and momenta",
+        Kind.EXACT,
+        "Each step is a bijection on the integer state: run backwards, every bit returns. Known "
+        "for the steps that were retraced and compared, and for no others.",
+    ),
+}
+
+_ORDER = (
+    "A symmetric composition of leapfrog of order {order} keeps H + dt^{order} H{next} up to a "
+    "higher order, so the energy strays from its start by at most c dt^{order} (B W^{power} + "
+    "B0 W0^{power}): B is leapfrog's second-order term with every part taken by its magnitude, W "
+    "the fastest motion of a pair, c follows from the weights; plus six standard deviations of "
+    "rounding."
+)
+_MULTIPOLE_ENERGY = (
+    "Leapfrog's bound, with the second-order term read from the second difference of the potential "
+    "energy; plus the work that force errors of {accuracy:g} (rms, relative) may do, "
+    "dt {accuracy:g} sqrt(N sum v^2 F^2) a step, summed. The energy read is not the Hamiltonian of "
+    "the forces used: it is bounded at the level of the force error."
+)
+_MULTIPOLE_SPIN = (
+    "Far forces do not point exactly along pairs: force errors of {accuracy:g} (rms, relative) "
+    "turn the system by at most dt {accuracy:g} sqrt(N sum x^2 F^2) a step, summed; plus six "
+    "standard deviations of rounding."
+)
+
+
+def promises(request: Request) -> dict[str, Law]:
+    """Return the laws of a run with an integrator on integers."""
+    from simulation.engine.integrators import INTEGRATORS
+
+    laws = dict(LAWS)
+    if request.force == "fmm":
+        for name, reason in (("energy", _MULTIPOLE_ENERGY), ("angular_momentum", _MULTIPOLE_SPIN)):
+            law = replace(laws[name], kind=Kind.BOUNDED)
+            laws[name] = replace(law, reason=reason.format(accuracy=request.accuracy))
+        return laws
+    order = INTEGRATORS[request.integrator].order
+    if order > 2:
+        reason = _ORDER.format(order=order, next=order + 1, power=order - 2)
+        laws["energy"] = replace(laws["energy"], reason=reason)
+    return laws
