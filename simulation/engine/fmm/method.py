@@ -1,0 +1,388 @@
+"""The fast multipole force: the stages in their order, their buffers, and the threads."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conservation import exact_sum
+from simulation.engine.fmm import near, passes, traversal, tree
+from simulation.engine.fmm.far import row_length
+from simulation.engine.fmm.tables import Tables, tables
+from simulation.engine.forces import Evaluation, Kick
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What keeps the rms relative error of the forces below an accuracy.
+
+    ``order`` of the expansions, ``delta`` of the acceptance (``traversal``), at most ``leaf_size``
+    bodies a leaf; two leaves of at most ``direct`` pairs are always summed directly.
+    """
+
+    order: int
+    delta: float
+    leaf_size: int
+    direct: int
+
+
+PRESETS: dict[float, Preset] = {
+    1e-3: Preset(order=3, delta=0.03, leaf_size=32, direct=64),
+    1e-4: Preset(order=5, delta=0.01, leaf_size=32, direct=64),
+    1e-5: Preset(order=6, delta=0.001, leaf_size=32, direct=64),
+}
+# Cells no nearer than this share of their distance are never expanded.
+_OPENING = 0.8
+_PARTS_OF_A_THREAD = 8
+
+
+class FastMultipole:
+    """A ``Force`` in O(N). ``accuracy`` names a preset by the rms relative error it guarantees."""
+
+    def __init__(self, accuracy: float | None = 1e-4, threads: int = 1) -> None:
+        """Take the accuracy and the number of threads; results do not depend on the latter."""
+        self.preset = PRESETS[accuracy or 1e-4]
+        self.threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._pairs = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
+
+    def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
+        """Write kicks (3, N) and potentials (N,) as integers; see ``Force``."""
+        clock = _Clock()
+        bodies = _Sorted(x, kick)
+        clock.lap("sort")
+        cells = self._cells(bodies)
+        clock.lap("tree")
+        moments = self._moments(bodies, cells)
+        clock.lap("upward")
+        far, close = self._lists(bodies, cells)
+        clock.lap("traversal")
+        fields = np.zeros((cells.count, self._tables.terms))
+        self._far(cells, moments, far, kick, fields)
+        clock.lap("far")
+        kicks, potentials = np.empty((3, x.shape[1]), np.int64), np.empty(x.shape[1], np.int64)
+        within = self._near(bodies, cells, close, kick, kicks, potentials)
+        clock.lap("near")
+        self._downward(bodies, cells, fields, kick, kicks, potentials)
+        residual = return_residual(kicks, bodies.source)
+        k_q[:, bodies.order] = kicks
+        u_q[bodies.order] = potentials
+        clock.lap("downward")
+        return Evaluation(within, residual, clock.laps_s)
+
+    @property
+    def _tables(self) -> Tables:
+        return tables(self.preset.order)
+
+    def _cells(self, bodies: _Sorted) -> _Cells:
+        room = max(64, 4 * bodies.key.size // self.preset.leaf_size)
+        while True:
+            cells = _Cells(room)
+            cells.count = tree.build_cells(
+                bodies.key,
+                self.preset.leaf_size,
+                cells.first,
+                cells.last,
+                cells.level,
+                cells.child,
+                cells.children,
+                cells.parent,
+            )
+            if cells.count > 0:
+                break
+            room *= 2
+        tree.place_cells(
+            cells.count,
+            cells.first,
+            cells.last,
+            cells.child,
+            cells.children,
+            bodies.x,
+            bodies.source,
+            cells.centre,
+            cells.charge,
+            cells.radius,
+        )
+        cells.leaves = np.flatnonzero(cells.children[: cells.count] == 0)
+        return cells
+
+    def _moments(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
+        """Return the rows of multipoles of all cells, and one of zeros after the last."""
+        table = self._tables
+        moments = np.zeros((cells.count, table.terms))
+        rows = np.zeros((cells.count + 1, row_length(self.preset.order)), np.float32)
+
+        def leaves(begin: int, end: int) -> None:
+            passes.moments_of_leaves(
+                begin,
+                end,
+                cells.first,
+                cells.last,
+                cells.children,
+                bodies.x,
+                bodies.source,
+                cells.centre,
+                table.step,
+                table.share,
+                moments,
+            )
+
+        self._share_out(leaves, np.arange(cells.count + 1))
+        passes.moments_upward(
+            cells.count,
+            cells.child,
+            cells.children,
+            cells.centre,
+            table.step,
+            table.share,
+            table.shift,
+            table.kept,
+            moments,
+            rows,
+        )
+        return rows
+
+    def _lists(self, bodies: _Sorted, cells: _Cells) -> tuple[_Lists, _Lists]:
+        strength = np.empty(cells.count)
+
+        def leaves(begin: int, end: int) -> None:
+            traversal.leaf_strengths(
+                begin,
+                end,
+                cells.leaves,
+                cells.child,
+                cells.children,
+                cells.centre,
+                cells.charge,
+                cells.radius,
+                bodies.softening2,
+                strength,
+            )
+
+        self._share_out(leaves, np.arange(cells.leaves.size + 1))
+        traversal.weakest_upward(cells.count, cells.child, cells.children, strength)
+        far, close = self._find_pairs(cells, strength)
+        return _Lists(cells.count, far), _Lists(cells.count, close)
+
+    def _find_pairs(self, cells: _Cells, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        while True:
+            far, close = self._pairs
+            many_far, many_close = traversal.find_pairs(
+                0,
+                0,
+                cells.first,
+                cells.last,
+                cells.child,
+                cells.children,
+                cells.centre,
+                cells.charge,
+                cells.radius,
+                strength,
+                self.preset.order,
+                self.preset.delta,
+                _OPENING**2,
+                self.preset.direct,
+                far,
+                close,
+            )
+            if many_far >= 0:
+                return far[:many_far], close[:many_close]
+            room = max(64 * cells.count, 2 * far.shape[0])
+            self._pairs = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
+
+    def _far(
+        self, cells: _Cells, rows: np.ndarray, lists: _Lists, kick: Kick, fields: np.ndarray
+    ) -> None:
+        kernel = passes.far_pass(self.preset.order)
+
+        def sinks(begin: int, end: int) -> None:
+            kernel(
+                begin,
+                end,
+                lists.offset,
+                lists.sources,
+                rows,
+                cells.centre,
+                cells.count,
+                kick.softening2,
+                fields,
+            )
+
+        self._share_out(sinks, lists.offset)
+
+    def _near(
+        self,
+        bodies: _Sorted,
+        cells: _Cells,
+        lists: _Lists,
+        kick: Kick,
+        kicks: np.ndarray,
+        potentials: np.ndarray,
+    ) -> bool:
+        work = np.empty(cells.leaves.size + 1, np.int64)
+        traversal.near_work(
+            cells.leaves, cells.first, cells.last, lists.offset, lists.sources, work[1:]
+        )
+        work[0] = 0
+        within: list[bool] = []
+
+        def leaves(begin: int, end: int) -> None:
+            good = near.near_kicks(
+                begin,
+                end,
+                cells.leaves,
+                cells.first,
+                cells.last,
+                lists.offset,
+                lists.sources,
+                bodies.x,
+                bodies.sink,
+                bodies.source,
+                kick.softening2,
+                kick.potential_per_charge,
+                kick.pair_bits,
+                kicks,
+                potentials,
+            )
+            within.append(bool(good))
+
+        self._share_out(leaves, np.cumsum(work))
+        return all(within)
+
+    def _downward(
+        self,
+        bodies: _Sorted,
+        cells: _Cells,
+        fields: np.ndarray,
+        kick: Kick,
+        kicks: np.ndarray,
+        potentials: np.ndarray,
+    ) -> None:
+        table = self._tables
+        passes.fields_downward(
+            cells.count, cells.parent, cells.centre, table.step, table.share, table.shift, fields
+        )
+
+        def leaves(begin: int, end: int) -> None:
+            passes.kicks_of_leaves(
+                begin,
+                end,
+                cells.first,
+                cells.last,
+                cells.children,
+                bodies.x,
+                bodies.sink,
+                cells.centre,
+                table.step,
+                table.share,
+                table.slope,
+                fields,
+                kick.potential_per_charge,
+                kicks,
+                potentials,
+            )
+
+        self._share_out(leaves, np.arange(cells.count + 1))
+
+    def _share_out(self, work: Callable[[int, int], None], cost: np.ndarray) -> None:
+        """Call ``work(begin, end)`` on parts of about equal cost; ``cost`` is cumulative, from 0."""
+        items = len(cost) - 1
+        if self.threads == 1:
+            work(0, items)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="multipole")
+        parts = self.threads * _PARTS_OF_A_THREAD
+        wanted = np.linspace(0, float(cost[-1]), parts + 1)[1:-1]
+        cuts = [0, *(int(cut) for cut in np.searchsorted(cost, wanted)), items]
+        pairs = [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if a < b]
+        for task in [self._pool.submit(work, a, b) for a, b in pairs]:
+            task.result()
+
+
+class _Sorted:
+    """The bodies in Morton order."""
+
+    def __init__(self, x: np.ndarray, kick: Kick) -> None:
+        bodies = x.shape[1]
+        farthest = max(float(np.max(np.abs(x))), np.finfo(np.float64).tiny)
+        half = 2.0 ** math.floor(math.log2(farthest) + 1)
+        self.key = np.empty(bodies, np.uint64)
+        self.order = np.empty(bodies, np.int64)
+        tree.morton_keys(x, half, self.key)
+        tree.radix_sort(self.key, self.order, np.empty_like(self.key), np.empty_like(self.order))
+        tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
+        self.x = np.ascontiguousarray(x[:, self.order])
+        self.sink = kick.sink[self.order]
+        self.source = kick.source[self.order]
+        self.softening2 = kick.softening2
+
+
+class _Cells:
+    """The cells of a tree, breadth first; see ``tree.build_cells`` and ``tree.place_cells``."""
+
+    def __init__(self, room: int) -> None:
+        self.count = 0
+        self.first, self.last, self.level, self.child, self.children, self.parent = (
+            np.empty(room, np.int32) for _ in range(6)
+        )
+        self.centre = np.zeros((room + 1, 4))
+        self.charge, self.radius = np.empty(room), np.empty(room)
+        self.leaves = np.empty(0, np.int64)
+
+
+class _Lists:
+    """For each cell the cells that act on it."""
+
+    def __init__(self, cells: int, pairs: np.ndarray) -> None:
+        self.offset = np.empty(cells + 1, np.int64)
+        self.sources = np.empty(2 * len(pairs) + 16, np.int32)
+        traversal.list_by_sink(cells, pairs, self.offset, self.sources)
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.laps_s[stage] = now - self._last
+        self._last = now
+
+
+def return_residual(kicks: np.ndarray, source: np.ndarray) -> tuple[int, int, int]:
+    """Take what the kicks of bodies with charge sum to back from them, in place; return it.
+
+    ``kicks`` (3, N) int64 in Morton order. Each body gives the same whole number of quanta, and the
+    first ones a quantum more: the total is exactly zero, whoever computed the kicks.
+    """
+    heavy = np.flatnonzero(source > 0.0)
+    residual = []
+    for component in kicks:
+        total = exact_sum(component[heavy])
+        share, rest = divmod(total, max(1, heavy.size))
+        component[heavy] -= share
+        component[heavy[:rest]] -= 1
+        residual.append(total)
+    x, y, z = residual
+    return x, y, z
+
+
+def compile_ahead(accuracy: float, on_progress: Callable[[str], Any] | None = None) -> None:
+    """Compile or load every kernel of a preset by summing the forces of a few bodies."""
+    random = np.random.default_rng(0)
+    x = np.ascontiguousarray(random.normal(size=(3, 256)))
+    ones = np.ones(256)
+    kick = Kick(ones, ones, 0.01, 1.0, 50)
+    if on_progress is not None:
+        on_progress(f"fast multipole method, accuracy {accuracy:g}")
+    FastMultipole(accuracy).evaluate(x, kick, np.empty((3, 256), np.int64), np.empty(256, np.int64))

@@ -1,0 +1,90 @@
+# mypy: disable-error-code="no-untyped-def"
+"""The near field: exact fixed-point pair kicks between the bodies of neighbouring leaves."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
+
+
+@kernel
+def near_kicks(
+    begin,
+    end,
+    leaves,
+    first,
+    last,
+    offset,
+    sources,
+    x,
+    sink,
+    source,
+    softening2,
+    potential_per_charge,
+    pair_bits,
+    k_q,
+    u_q,
+):
+    """Write kicks and potentials of the leaves begin <= at < end from their lists; see
+    ``forces.direct.pair_kicks``, whose integers these are.
+
+    All in Morton order. The sources of a leaf are gathered first, so that one loop runs over all of
+    them. Returns True when every pair lay within its range.
+    """
+    seen = nb.int64(0)
+    room = 64
+    near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
+    near_source = np.empty(room)
+    for at in range(begin, end):
+        c = leaves[at]
+        many = 0
+        for k in range(offset[c], offset[c + 1]):
+            many += last[sources[k]] - first[sources[k]]
+        if many > room:
+            room = 2 * many
+            near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
+            near_source = np.empty(room)
+        own, many = -1, 0
+        for k in range(offset[c], offset[c + 1]):
+            b = sources[k]
+            if b == c:
+                own = many
+            for j in range(first[b], last[b]):
+                near_x[many], near_y[many], near_z[many] = x[0, j], x[1, j], x[2, j]
+                near_source[many] = source[j]
+                many += 1
+        for i in range(first[c], last[c]):
+            itself = own + i - first[c] if own >= 0 else many
+            sx = nb.int64(0)
+            sy = nb.int64(0)
+            sz = nb.int64(0)
+            su = nb.int64(0)
+            xi = x[0, i]
+            yi = x[1, i]
+            zi = x[2, i]
+            ci = sink[i]
+            for part in range(2):
+                for j in range(itself + 1 if part else 0, many if part else itself):
+                    dx = near_x[j] - xi
+                    dy = near_y[j] - yi
+                    dz = near_z[j] - zi
+                    r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
+                    cc = ci * near_source[j]
+                    inverse = 1.0 / np.sqrt(r2)
+                    inverse2 = inverse * inverse
+                    u = cc * inverse
+                    w = u * inverse2
+                    sx += bits_of(fma(w, dx, ROUNDER))
+                    sy += bits_of(fma(w, dy, ROUNDER))
+                    sz += bits_of(fma(w, dz, ROUNDER))
+                    ub = bits_of(fma(u, potential_per_charge, ROUNDER))
+                    su += ub
+                    seen |= ub | bits_of(fma(cc, inverse2, ROUNDER))
+            rounders = nb.int64(ROUNDER_BITS) * nb.int64(many if own < 0 else many - 1)
+            k_q[0, i] = sx - rounders
+            k_q[1, i] = sy - rounders
+            k_q[2, i] = sz - rounders
+            u_q[i] = su - rounders
+    return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0

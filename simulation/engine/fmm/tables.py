@@ -1,0 +1,59 @@
+"""Index tables of the Cartesian expansions, for the kernels that loop over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from simulation.engine.fmm.far import Index, indices, stored
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Int64 arrays over the terms of an order, by degree.
+
+    ``step`` (terms, 2): d^t / t! = (that of step[t, 0]) * d[step[t, 1]] * share[t].
+    ``shift`` (K, 3): triples (n, k, n - k) of all k <= n: moving an expansion to another centre.
+    ``slope`` (K, 4): t and the terms t + e_x, t + e_y, t + e_z, for all t of less than full degree.
+    ``kept``: the terms of a row of multipoles.
+    """
+
+    terms: int
+    step: np.ndarray
+    share: np.ndarray
+    shift: np.ndarray
+    slope: np.ndarray
+    kept: np.ndarray
+
+
+@cache
+def tables(order: int) -> Tables:
+    """Return the tables of an order."""
+    all_terms = indices(order)
+    at = {term: i for i, term in enumerate(all_terms)}
+    step, share = np.zeros((len(all_terms), 2), np.int64), np.ones(len(all_terms))
+    for i, term in enumerate(all_terms[1:], start=1):
+        axis = max(range(3), key=lambda a, term=term: term[a])
+        step[i] = at[_plus(term, axis, -1)], axis
+        share[i] = 1.0 / term[axis]
+    shift = [
+        (at[n], at[k], at[rest])
+        for n in all_terms
+        for k in all_terms
+        if min(rest := (n[0] - k[0], n[1] - k[1], n[2] - k[2])) >= 0
+    ]
+    slope = [
+        (at[t], *(at[_plus(t, axis, 1)] for axis in range(3)))
+        for t in all_terms
+        if sum(t) < order
+    ]
+    kept = [at[term] for term in stored(order)]
+    whole = (np.array(table, dtype=np.int64) for table in (shift, slope, kept))
+    return Tables(len(all_terms), step, share, *whole)
+
+
+def _plus(term: Index, axis: int, change: int) -> Index:
+    a, b, c = (value + change * (i == axis) for i, value in enumerate(term))
+    return a, b, c
