@@ -93,7 +93,9 @@ class _Emitter:
         return self.builder.call(self.fused, [self.value(a), self.value(b), self.value(c)])
 
     def shuffle(self, a: Any, b: Any, mask: list[int]) -> Any:
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_int32, len(mask)), mask))
+        return self.builder.shuffle_vector(
+            a, b, ir.Constant(ir.VectorType(_int32, len(mask)), mask)
+        )
 
     def transpose(self, rows: list[Any]) -> list[Any]:
         """Return the columns of LANES rows of LANES values."""

@@ -39,7 +39,12 @@ PRESETS: dict[float, Preset] = {
 }
 # Cells no nearer than this share of their distance are never expanded.
 _OPENING = 0.8
+# A leaf is at most this share of its distance from the bulk wide.
+_WIDEST = 0.3
 _PARTS_OF_A_THREAD = 8
+# The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
+_CUT, _UNITS = 64, 32
+_NO_PAIRS = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
 
 
 class FastMultipole:
@@ -50,7 +55,7 @@ class FastMultipole:
         self.preset = PRESETS[accuracy or 1e-4]
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._pairs = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
+        self._room = [_NO_PAIRS] * _UNITS
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,) as integers; see ``Force``."""
@@ -61,7 +66,7 @@ class FastMultipole:
         clock.lap("tree")
         moments = self._moments(bodies, cells)
         clock.lap("upward")
-        far, close = self._lists(bodies, cells)
+        far, close = self._lists(cells)
         clock.lap("traversal")
         fields = np.zeros((cells.count, self._tables.terms))
         self._far(cells, moments, far, kick, fields)
@@ -81,22 +86,32 @@ class FastMultipole:
         return tables(self.preset.order)
 
     def _cells(self, bodies: _Sorted) -> _Cells:
+        """Return the tree, its wide leaves split; see ``_widths_wanted``."""
         room = max(64, 4 * bodies.key.size // self.preset.leaf_size)
         while True:
             cells = _Cells(room)
-            cells.count = tree.build_cells(
-                bodies.key,
-                self.preset.leaf_size,
-                cells.first,
-                cells.last,
-                cells.level,
-                cells.child,
-                cells.children,
-                cells.parent,
-            )
-            if cells.count > 0:
-                break
+            if self._build(bodies, cells):
+                return cells
             room *= 2
+
+    def _build(self, bodies: _Sorted, cells: _Cells) -> bool:
+        shape = (cells.first, cells.last, cells.level, cells.child, cells.children, cells.parent)
+        cells.count = tree.build_cells(bodies.key, self.preset.leaf_size, *shape)
+        if cells.count < 0:
+            return False
+        self._place(bodies, cells)
+        self._strengths(bodies, cells)
+        wanted = self._levels_wanted(bodies, cells)
+        count = tree.split_wide_leaves(bodies.key, wanted, cells.strength, cells.count, *shape)
+        if count != cells.count:
+            if count < 0:
+                return False
+            cells.count = count
+            self._place(bodies, cells)
+        traversal.weakest_upward(cells.count, cells.child, cells.children, cells.strength)
+        return True
+
+    def _place(self, bodies: _Sorted, cells: _Cells) -> None:
         tree.place_cells(
             cells.count,
             cells.first,
@@ -110,7 +125,36 @@ class FastMultipole:
             cells.radius,
         )
         cells.leaves = np.flatnonzero(cells.children[: cells.count] == 0)
-        return cells
+
+    def _strengths(self, bodies: _Sorted, cells: _Cells) -> None:
+        def leaves(begin: int, end: int) -> None:
+            traversal.leaf_strengths(
+                begin,
+                end,
+                cells.leaves,
+                cells.child,
+                cells.children,
+                cells.centre,
+                cells.charge,
+                cells.radius,
+                bodies.softening2,
+                cells.strength,
+            )
+
+        self._share_out(leaves, np.arange(cells.leaves.size + 1))
+
+    def _levels_wanted(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
+        """Return the level at which each leaf is no wider than a share of its distance.
+
+        Far out, sqrt(charge / strength) is the distance from the bulk; a leaf about as wide would
+        see all of it under one bad angle.
+        """
+        wanted = np.zeros(cells.count, np.int32)
+        leaves = cells.leaves[cells.strength[cells.leaves] > 0.0]
+        width = _WIDEST * np.sqrt(cells.charge[0] / cells.strength[leaves])
+        levels = np.ceil(np.log2(2.0 * bodies.half / width))
+        wanted[leaves] = np.clip(levels, 0, tree.LEVELS).astype(np.int32)
+        return wanted
 
     def _moments(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
         """Return the rows of multipoles of all cells, and one of zeros after the last."""
@@ -148,34 +192,32 @@ class FastMultipole:
         )
         return rows
 
-    def _lists(self, bodies: _Sorted, cells: _Cells) -> tuple[_Lists, _Lists]:
-        strength = np.empty(cells.count)
+    def _lists(self, cells: _Cells) -> tuple[_Lists, _Lists]:
+        """Return for each cell the cells that act on it, far and near."""
+        cut = np.empty(_CUT + 8, np.int32)
+        many = tree.cut_into_cells(
+            cells.count, cells.first, cells.last, cells.child, cells.children, _CUT, cut
+        )
+        rows, columns = np.triu_indices(many)
+        starts = np.stack([cut[rows], cut[columns]], axis=1)
+        found: list[tuple[np.ndarray, np.ndarray]] = [_NO_PAIRS] * _UNITS
 
-        def leaves(begin: int, end: int) -> None:
-            traversal.leaf_strengths(
-                begin,
-                end,
-                cells.leaves,
-                cells.child,
-                cells.children,
-                cells.centre,
-                cells.charge,
-                cells.radius,
-                bodies.softening2,
-                strength,
-            )
+        def units(begin: int, end: int) -> None:
+            for unit in range(begin, end):
+                found[unit] = self._find_pairs(cells, unit, starts[unit::_UNITS])
 
-        self._share_out(leaves, np.arange(cells.leaves.size + 1))
-        traversal.weakest_upward(cells.count, cells.child, cells.children, strength)
-        far, close = self._find_pairs(cells, strength)
+        # The units, and with them the order of the lists, are the same for any number of threads.
+        self._share_out(units, np.arange(_UNITS + 1))
+        far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
         return _Lists(cells.count, far), _Lists(cells.count, close)
 
-    def _find_pairs(self, cells: _Cells, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _find_pairs(
+        self, cells: _Cells, unit: int, starts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         while True:
-            far, close = self._pairs
+            far, close = self._room[unit]
             many_far, many_close = traversal.find_pairs(
-                0,
-                0,
+                np.ascontiguousarray(starts),
                 cells.first,
                 cells.last,
                 cells.child,
@@ -183,7 +225,7 @@ class FastMultipole:
                 cells.centre,
                 cells.charge,
                 cells.radius,
-                strength,
+                cells.strength,
                 self.preset.order,
                 self.preset.delta,
                 _OPENING**2,
@@ -193,8 +235,8 @@ class FastMultipole:
             )
             if many_far >= 0:
                 return far[:many_far], close[:many_close]
-            room = max(64 * cells.count, 2 * far.shape[0])
-            self._pairs = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
+            room = max(1024, 4 * cells.count, 2 * len(far))
+            self._room[unit] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
 
     def _far(
         self, cells: _Cells, rows: np.ndarray, lists: _Lists, kick: Kick, fields: np.ndarray
@@ -312,7 +354,7 @@ class _Sorted:
     def __init__(self, x: np.ndarray, kick: Kick) -> None:
         bodies = x.shape[1]
         farthest = max(float(np.max(np.abs(x))), np.finfo(np.float64).tiny)
-        half = 2.0 ** math.floor(math.log2(farthest) + 1)
+        self.half = half = 2.0 ** math.floor(math.log2(farthest) + 1)
         self.key = np.empty(bodies, np.uint64)
         self.order = np.empty(bodies, np.int64)
         tree.morton_keys(x, half, self.key)
@@ -333,7 +375,7 @@ class _Cells:
             np.empty(room, np.int32) for _ in range(6)
         )
         self.centre = np.zeros((room + 1, 4))
-        self.charge, self.radius = np.empty(room), np.empty(room)
+        self.charge, self.radius, self.strength = (np.zeros(room) for _ in range(3))
         self.leaves = np.empty(0, np.int64)
 
 

@@ -34,18 +34,18 @@ def near_kicks(
     them. Returns True when every pair lay within its range.
     """
     seen = nb.int64(0)
-    room = 64
-    near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
-    near_source = np.empty(room)
+    # One allocation: arrays that are replaced inside a loop cost a reference count at each use.
+    room = 0
     for at in range(begin, end):
         c = leaves[at]
         many = 0
         for k in range(offset[c], offset[c + 1]):
             many += last[sources[k]] - first[sources[k]]
-        if many > room:
-            room = 2 * many
-            near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
-            near_source = np.empty(room)
+        room = max(room, many)
+    near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
+    near_source = np.empty(room)
+    for at in range(begin, end):
+        c = leaves[at]
         own, many = -1, 0
         for k in range(offset[c], offset[c + 1]):
             b = sources[k]

@@ -45,9 +45,7 @@ def tables(order: int) -> Tables:
         if min(rest := (n[0] - k[0], n[1] - k[1], n[2] - k[2])) >= 0
     ]
     slope = [
-        (at[t], *(at[_plus(t, axis, 1)] for axis in range(3)))
-        for t in all_terms
-        if sum(t) < order
+        (at[t], *(at[_plus(t, axis, 1)] for axis in range(3))) for t in all_terms if sum(t) < order
     ]
     kept = [at[term] for term in stored(order)]
     whole = (np.array(table, dtype=np.int64) for table in (shift, slope, kept))

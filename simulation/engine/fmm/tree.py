@@ -129,6 +129,39 @@ def build_cells(key, leaf_size, first, last, level, child, children, parent):
 
 
 @kernel
+def split_wide_leaves(key, wide, strength, cells, first, last, level, child, children, parent):
+    """Split the leaves c < cells of which ``wide[c]`` bits of level are asked for; return the cells.
+
+    ``wide[c]`` is the level that the leaf's bodies are to reach, or until they stand alone. The new
+    cells follow the old ones, children after parents, and inherit ``strength``. -1 when out of room.
+    """
+    count, c = cells, 0
+    wanted = np.zeros(first.size, np.int32)
+    wanted[:cells] = wide[:cells]
+    while c < count:
+        if children[c] == 0 and level[c] < wanted[c] and last[c] - first[c] > 1:
+            if count + 8 > first.size:
+                return -1
+            shift = nb.uint64(3 * (LEVELS - 1 - level[c]))
+            child[c] = count
+            begin = first[c]
+            while begin < last[c]:
+                octant = key[begin] >> shift
+                end = begin + 1
+                while end < last[c] and key[end] >> shift == octant:
+                    end += 1
+                first[count], last[count] = begin, end
+                level[count], parent[count] = level[c] + 1, c
+                child[count], children[count] = 0, 0
+                wanted[count], strength[count] = wanted[c], strength[c]
+                count += 1
+                children[c] += 1
+                begin = end
+        c += 1
+    return count
+
+
+@kernel
 def place_cells(cells, first, last, child, children, x, source, centre, charge, radius):
     """Write each cell's centre of charge (cells, 4), total charge, and the radius about it.
 
@@ -171,3 +204,27 @@ def place_cells(cells, first, last, child, children, x, source, centre, charge, 
                 dy = centre[k, 1] - centre[c, 1]
                 dz = centre[k, 2] - centre[c, 2]
                 radius[c] = max(radius[c], np.sqrt(dx * dx + dy * dy + dz * dz) + radius[k])
+
+
+@kernel
+def cut_into_cells(cells, first, last, child, children, wanted, cut):
+    """Write at least ``wanted`` cells (fewer for a small tree) that cover the tree; return how many.
+
+    The fullest is split first. ``cut`` has room for ``wanted`` + 8.
+    """
+    cut[0] = 0
+    many = 1
+    while many < wanted:
+        best, bodies = -1, 0
+        for i in range(many):
+            c = cut[i]
+            if children[c] and last[c] - first[c] > bodies:
+                best, bodies = i, last[c] - first[c]
+        if best < 0:
+            break
+        c = cut[best]
+        cut[best] = child[c]
+        for k in range(child[c] + 1, child[c] + children[c]):
+            cut[many] = k
+            many += 1
+    return many
