@@ -1,10 +1,10 @@
 """Forces in O(N): a fast multipole method whose kicks are integers that sum to exactly zero.
 
 Near pairs of leaves are summed as ``forces.direct`` does, integer for integer. Far pairs of cells
-act through Cartesian expansions about their centres of charge. The far field of each body is rounded
-to quanta once; what these integers sum to is the *residual*: rounding of single precision, some 1e-8
-of the forces. It is reported, and returned to the bodies one quantum at a time, so that the total
-kick is exactly zero.
+act through Cartesian expansions about their centres of charge. The far field of each body is
+rounded to quanta once; what these integers sum to is the *residual*: rounding of single precision,
+some 1e-9 of the forces. It is reported, and returned to the bodies a few quanta each, so that the
+total kick is exactly zero.
 
 The bits do not depend on the order of the bodies, on threads, or on the share of the work that a
 process takes: see ``tree`` for the order, ``far`` for the instructions.
@@ -13,6 +13,6 @@ Sources: Dehnen (2000), ApJ 536, L39; Dehnen (2002), J. Comput. Phys. 179, 27; D
 Comput. Astrophys. 1, 1.
 """
 
-from simulation.engine.fmm.method import PRESETS, FastMultipole, Preset
+from simulation.engine.fmm.method import PRESETS, FastMultipole, Preset, compile_ahead
 
-__all__ = ["PRESETS", "FastMultipole", "Preset"]
+__all__ = ["PRESETS", "FastMultipole", "Preset", "compile_ahead"]

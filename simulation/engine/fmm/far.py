@@ -1,6 +1,6 @@
 """Multipole to local in vector instructions: eight sources of one sink cell at a time.
 
-u(x) = sum over bodies of source / sqrt(r^2 + softening^2) about a far cell B and near a sink cell A:
+u(x) = sum over bodies of source / sqrt(r^2 + softening^2), from a far cell B in a sink cell A:
 
     M_m = sum of source d^m / m!                        d from the centre of charge of B
     L_n = sum over |m| <= P - |n| of (-1)^|m| M_m T_(n+m),    u = sum of L_n d^n / n!
@@ -30,7 +30,8 @@ from numba.extending import intrinsic
 LANES = 8
 Index = tuple[int, int, int]
 
-_float, _double, _int32 = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
+_float, _double = ir.FloatType(), ir.DoubleType()
+_int32, _int64 = ir.IntType(32), ir.IntType(64)
 _vector = ir.VectorType(_float, LANES)
 
 
@@ -156,69 +157,87 @@ def _load(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
 
 
 def _generate(order: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    sources, begin, rows, centres, sink, softening2, sums = arguments
-    kinds = signature.args
-
     def start(at: int) -> Any:
-        return context.make_array(kinds[at])(context, builder, value=arguments[at]).data
+        kind = signature.args[at]
+        return context.make_array(kind)(context, builder, value=arguments[at]).data
 
     sources, rows, centres, sums = start(0), start(2), start(3), start(6)
-    int64 = ir.IntType(64)
+    _, begin, _, _, sink, softening2, _ = arguments
     emit = _Emitter(builder)
-    lanes = []
+    cells = []
     for lane in range(LANES):
-        at = builder.add(begin, ir.Constant(int64, lane))
-        lanes.append(builder.sext(builder.load(builder.gep(sources, [at])), int64))
-
-    four = ir.VectorType(_double, 4)
-    own = _load(builder, centres, builder.mul(sink, ir.Constant(int64, 4)), four)
-    zero4 = ir.Constant(ir.VectorType(_float, 4), [0.0] * 4)
-    widen = list(range(LANES))
-    offsets = []
-    for cell in lanes:
-        other = _load(builder, centres, builder.mul(cell, ir.Constant(int64, 4)), four)
-        near = builder.fptrunc(builder.fsub(own, other), ir.VectorType(_float, 4))
-        offsets.append(emit.shuffle(near, zero4, widen))
-    x, y, z, *_ = emit.transpose(offsets)
+        at = builder.add(begin, ir.Constant(_int64, lane))
+        cells.append(builder.sext(builder.load(builder.gep(sources, [at])), _int64))
+    offset = _offsets(emit, centres, cells, sink)
     soft = ir.Constant(_vector, ir.Undefined)
     soft = builder.insert_element(soft, builder.fptrunc(softening2, _float), ir.Constant(_int32, 0))
-    soft = emit.shuffle(soft, soft, [0] * LANES)
-    r2 = emit.multiply_add(x, x, emit.multiply_add(y, y, emit.multiply_add(z, z, soft)))
+    r2 = emit.shuffle(soft, soft, [0] * LANES)
+    for axis in reversed(offset):
+        r2 = emit.multiply_add(axis, axis, r2)
     inverse = builder.fdiv(emit.constant(1.0), builder.call(emit.root, [r2]))
-    unit = tuple(builder.fmul(axis, inverse) for axis in (x, y, z))
     powers = [1.0, inverse]
     while len(powers) <= order + 1:
         powers.append(emit.multiply(powers[-1], inverse))
+    x, y, z = (builder.fmul(axis, inverse) for axis in offset)
+    tensor = _derivatives(emit, order, (x, y, z))
+    _accumulate(emit, order, _multipoles(emit, order, rows, cells, powers), tensor, powers, sums)
+    return context.get_dummy_value()
 
-    length = row_length(order)
-    multipole: dict[Index, Any] = {}
-    kept = stored(order)
+
+def _offsets(emit: _Emitter, centres: Any, cells: list[Any], sink: Any) -> list[Any]:
+    """Emit x, y, z from the sources' centres to the sink's: subtracted in double precision."""
+    builder, four = emit.builder, ir.VectorType(_double, 4)
+    own = _load(builder, centres, builder.mul(sink, ir.Constant(_int64, 4)), four)
+    none = ir.Constant(ir.VectorType(_float, 4), [0.0] * 4)
+    rows = []
+    for cell in cells:
+        other = _load(builder, centres, builder.mul(cell, ir.Constant(_int64, 4)), four)
+        near = builder.fptrunc(builder.fsub(own, other), ir.VectorType(_float, 4))
+        rows.append(emit.shuffle(near, none, list(range(LANES))))
+    return emit.transpose(rows)[:3]
+
+
+def _multipoles(
+    emit: _Emitter, order: int, rows: Any, cells: list[Any], powers: list[Any]
+) -> dict[Index, Any]:
+    """Emit (-1)^|m| M_m in units of the distance."""
+    builder, kept, length = emit.builder, stored(order), row_length(order)
+    found: dict[Index, Any] = {}
     for block in range(0, length, LANES):
         taken = []
-        for cell in lanes:
-            at = builder.add(
-                builder.mul(cell, ir.Constant(int64, length)), ir.Constant(int64, block)
-            )
+        for cell in cells:
+            row = builder.mul(cell, ir.Constant(_int64, length))
+            at = builder.add(row, ir.Constant(_int64, block))
             taken.append(_load(builder, rows, at, _vector))
         for column, index in zip(emit.transpose(taken), kept[block : block + LANES], strict=False):
             scaled = emit.multiply(column, powers[sum(index)])
-            multipole[index] = builder.fneg(scaled) if sum(index) % 2 else scaled
+            found[index] = builder.fneg(scaled) if sum(index) % 2 else scaled
+    return found
 
-    tensor = _derivatives(emit, order, unit)
+
+def _accumulate(
+    emit: _Emitter,
+    order: int,
+    multipole: dict[Index, Any],
+    tensor: dict[Index, Any],
+    powers: list[Any],
+    sums: Any,
+) -> None:
+    """Emit the sums over m, and add them to the sink's."""
+    builder = emit.builder
     for at, n in enumerate(indices(order)):
         total: Any = 0.0
-        for m in kept:
+        for m in stored(order):
             if sum(n) + sum(m) <= order:
                 together = (n[0] + m[0], n[1] + m[1], n[2] + m[2])
                 total = emit.multiply_add(multipole[m], tensor[together], total)
         place = builder.bitcast(
-            builder.gep(sums, [ir.Constant(int64, at * LANES)]), _vector.as_pointer()
+            builder.gep(sums, [ir.Constant(_int64, at * LANES)]), _vector.as_pointer()
         )
         before = builder.load(place)
         before.align = 4
         after = emit.multiply_add(total, powers[sum(n) + 1], before)
         builder.store(after, place).align = 4
-    return context.get_dummy_value()
 
 
 @cache

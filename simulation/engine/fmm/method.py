@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -22,25 +23,27 @@ from simulation.engine.forces import Evaluation, Kick
 class Preset:
     """What keeps the rms relative error of the forces below an accuracy.
 
-    ``order`` of the expansions, ``delta`` of the acceptance (``traversal``), at most ``leaf_size``
-    bodies a leaf; two leaves of at most ``direct`` pairs are always summed directly.
+    ``order`` of the expansions; ``delta`` of the acceptance (``traversal``); cells are never
+    expanded where the sum of their radii is over ``opening`` of their distance; a leaf is at most
+    ``widest`` of its distance from the bulk wide and holds at most ``leaf_size`` bodies; two leaves
+    of at most ``direct`` pairs are always summed directly.
     """
 
     order: int
     delta: float
-    leaf_size: int
-    direct: int
+    opening: float
+    widest: float
+    leaf_size: int = 32
+    direct: int = 64
 
 
 PRESETS: dict[float, Preset] = {
-    1e-3: Preset(order=3, delta=0.03, leaf_size=32, direct=64),
-    1e-4: Preset(order=5, delta=0.01, leaf_size=32, direct=64),
-    1e-5: Preset(order=6, delta=0.001, leaf_size=32, direct=64),
+    1e-3: Preset(order=5, delta=0.2, opening=0.75, widest=0.15),
+    1e-4: Preset(order=6, delta=0.01, opening=0.6, widest=0.15),
+    1e-5: Preset(order=7, delta=0.0003, opening=0.48, widest=0.1),
 }
-# Cells no nearer than this share of their distance are never expanded.
-_OPENING = 0.8
-# A leaf is at most this share of its distance from the bulk wide.
-_WIDEST = 0.3
+# Below this many bodies everything is summed directly: the tree would save nothing.
+_BODIES_MIN = 2048
 _PARTS_OF_A_THREAD = 8
 # The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
 _CUT, _UNITS = 64, 32
@@ -151,7 +154,7 @@ class FastMultipole:
         """
         wanted = np.zeros(cells.count, np.int32)
         leaves = cells.leaves[cells.strength[cells.leaves] > 0.0]
-        width = _WIDEST * np.sqrt(cells.charge[0] / cells.strength[leaves])
+        width = self.preset.widest * np.sqrt(cells.charge[0] / cells.strength[leaves])
         levels = np.ceil(np.log2(2.0 * bodies.half / width))
         wanted[leaves] = np.clip(levels, 0, tree.LEVELS).astype(np.int32)
         return wanted
@@ -227,8 +230,8 @@ class FastMultipole:
                 cells.radius,
                 cells.strength,
                 self.preset.order,
-                self.preset.delta,
-                _OPENING**2,
+                self.preset.delta if cells.last[0] >= _BODIES_MIN else 0.0,
+                self.preset.opening**2,
                 self.preset.direct,
                 far,
                 close,
@@ -241,16 +244,16 @@ class FastMultipole:
     def _far(
         self, cells: _Cells, rows: np.ndarray, lists: _Lists, kick: Kick, fields: np.ndarray
     ) -> None:
-        kernel = passes.far_pass(self.preset.order)
-
         def sinks(begin: int, end: int) -> None:
-            kernel(
+            passes.far_fields(
+                self.preset.order,
+                rows.shape[1],
                 begin,
                 end,
                 lists.offset,
                 lists.sources,
-                rows,
-                cells.centre,
+                rows.ravel(),
+                cells.centre.ravel(),
                 cells.count,
                 kick.softening2,
                 fields,
@@ -333,7 +336,7 @@ class FastMultipole:
         self._share_out(leaves, np.arange(cells.count + 1))
 
     def _share_out(self, work: Callable[[int, int], None], cost: np.ndarray) -> None:
-        """Call ``work(begin, end)`` on parts of about equal cost; ``cost`` is cumulative, from 0."""
+        """Call ``work(begin, end)`` on parts of about equal cost (cumulative, from 0)."""
         items = len(cost) - 1
         if self.threads == 1:
             work(0, items)
@@ -343,7 +346,7 @@ class FastMultipole:
         parts = self.threads * _PARTS_OF_A_THREAD
         wanted = np.linspace(0, float(cost[-1]), parts + 1)[1:-1]
         cuts = [0, *(int(cut) for cut in np.searchsorted(cost, wanted)), items]
-        pairs = [(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if a < b]
+        pairs = [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
         for task in [self._pool.submit(work, a, b) for a, b in pairs]:
             task.result()
 

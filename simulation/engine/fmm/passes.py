@@ -6,13 +6,11 @@ Arrays of a tree are those of ``tree``; ``moments`` and ``fields`` are (cells, t
 
 from __future__ import annotations
 
-from functools import cache
-
 import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import fma, kernel
-from simulation.engine.fmm.far import LANES, far_block, indices, row_length
+from simulation.engine.fmm.far import LANES, far_block
 
 
 @kernel
@@ -107,38 +105,36 @@ def kicks_of_leaves(
             u[i] += nb.int64(np.rint(sink[i] * potential * per_charge))
 
 
-@cache
-def far_pass(order: int):
-    """Return the kernel of an order that adds the far fields of the sinks begin <= c < end."""
-    block = far_block(order)
-    terms = len(indices(order))
-    length = row_length(order)
+# Each order's instructions take a second to compile; the three of the presets stand here by name,
+# because what is kept on disk must not depend on a value that is known only when it runs.
+_block_5, _block_6, _block_7 = far_block(5), far_block(6), far_block(7)
 
-    def far_fields(begin, end, offset, source_cells, rows, centre, empty, softening2, fields):
-        # ``empty`` is a cell without moments: it fills the lanes that have no source.
-        sums = np.empty(terms * LANES, np.float32)
-        lanes = np.empty(LANES, np.int32)
-        flat_rows = rows.reshape(rows.shape[0] * length)
-        flat_centre = centre.reshape(centre.shape[0] * 4)
-        for c in range(begin, end):
-            first, last = offset[c], offset[c + 1]
-            if first == last:
-                continue
-            sums[:] = 0.0
-            full = first + (last - first) // LANES * LANES
-            for k in range(first, full, LANES):
-                block(source_cells, k, flat_rows, flat_centre, c, softening2, sums)
-            if full < last:
-                lanes[:] = empty
-                for k in range(full, last):
-                    lanes[k - full] = source_cells[k]
-                block(lanes, 0, flat_rows, flat_centre, c, softening2, sums)
-            for t in range(terms):
-                # The lanes in pairs, always the same ones.
-                s = sums[t * LANES : (t + 1) * LANES]
-                low = (nb.float64(s[0]) + s[1]) + (nb.float64(s[2]) + s[3])
-                high = (nb.float64(s[4]) + s[5]) + (nb.float64(s[6]) + s[7])
-                fields[c, t] += low + high
 
-    far_fields.__qualname__ = f"far_fields_{order}"
-    return kernel(far_fields)
+@kernel
+def far_fields(order, length, begin, end, offset, sources, rows, centre, empty, softening2, fields):
+    """Add the far fields of the sinks begin <= c < end to ``fields`` (cells, terms).
+
+    ``rows`` (cells * length) float32 and ``centre`` (cells * 4), flat; ``empty`` is a cell without
+    moments, for the lanes that have no source.
+    """
+    terms = fields.shape[1]
+    sums = np.empty(terms * LANES, np.float32)
+    lanes = np.empty(LANES, np.int32)
+    for c in range(begin, end):
+        sums[:] = 0.0
+        for k in range(offset[c], offset[c + 1], LANES):
+            many = min(nb.int64(LANES), offset[c + 1] - k)
+            lanes[:] = empty
+            lanes[:many] = sources[k : k + many]
+            if order == 5:
+                _block_5(lanes, 0, rows, centre, c, softening2, sums)
+            elif order == 6:
+                _block_6(lanes, 0, rows, centre, c, softening2, sums)
+            else:
+                _block_7(lanes, 0, rows, centre, c, softening2, sums)
+        for t in range(terms):
+            # The lanes in pairs, always the same ones.
+            s = sums[t * LANES : (t + 1) * LANES]
+            low = (nb.float64(s[0]) + s[1]) + (nb.float64(s[2]) + s[3])
+            high = (nb.float64(s[4]) + s[5]) + (nb.float64(s[6]) + s[7])
+            fields[c, t] += low + high

@@ -35,7 +35,7 @@ def tables(order: int) -> Tables:
     at = {term: i for i, term in enumerate(all_terms)}
     step, share = np.zeros((len(all_terms), 2), np.int64), np.ones(len(all_terms))
     for i, term in enumerate(all_terms[1:], start=1):
-        axis = max(range(3), key=lambda a, term=term: term[a])
+        axis = term.index(max(term))
         step[i] = at[_plus(term, axis, -1)], axis
         share[i] = 1.0 / term[axis]
     shift = [

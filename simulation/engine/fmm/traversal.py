@@ -86,7 +86,7 @@ def _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
 
 
 @kernel
-def find_pairs(
+def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
     starts,
     first,
     last,

@@ -130,10 +130,10 @@ def build_cells(key, leaf_size, first, last, level, child, children, parent):
 
 @kernel
 def split_wide_leaves(key, wide, strength, cells, first, last, level, child, children, parent):
-    """Split the leaves c < cells of which ``wide[c]`` bits of level are asked for; return the cells.
+    """Split the leaves c < cells until their bodies reach the level ``wide[c]`` or stand alone.
 
-    ``wide[c]`` is the level that the leaf's bodies are to reach, or until they stand alone. The new
-    cells follow the old ones, children after parents, and inherit ``strength``. -1 when out of room.
+    Returns the number of cells, -1 when out of room. The new cells follow the old ones, children
+    after parents, and inherit ``strength``.
     """
     count, c = cells, 0
     wanted = np.zeros(first.size, np.int32)
@@ -208,9 +208,9 @@ def place_cells(cells, first, last, child, children, x, source, centre, charge, 
 
 @kernel
 def cut_into_cells(cells, first, last, child, children, wanted, cut):
-    """Write at least ``wanted`` cells (fewer for a small tree) that cover the tree; return how many.
+    """Write ``wanted`` cells or some more that cover the tree (fewer of a small one).
 
-    The fullest is split first. ``cut`` has room for ``wanted`` + 8.
+    Returns how many. The fullest is split first. ``cut`` has room for ``wanted`` + 8.
     """
     cut[0] = 0
     many = 1
