@@ -33,10 +33,7 @@ class Cost:
 
 def estimate_cost(request: engine.Request) -> Cost:
     """Return what a checked request costs on this machine."""
-    fixed = engine.SCENARIOS[request.scenario].is_fixed
-    forward_s = engine.estimate_cost_s(
-        request.scenario, bodies=None if fixed else request.bodies, steps=request.steps
-    )
+    forward_s = engine.estimate_cost_s(request)
     if forward_s <= WHOLE_S_MAX:
         proof = Run.Proof.WHOLE
     elif forward_s <= STRETCHES_S_MAX:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from simulation.engine.integrate import advance
-from simulation.engine.requests import check_request
+from simulation.engine.requests import Request, check_request
 from simulation.engine.state import State, prepare_state
 
 _FEW_STEPS, _MANY_STEPS = 2000, 4
 _MANY_BODIES = 512
+_MULTIPOLE_BODIES = 4096
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a step: a fixed part, and a part for each of the N^2 interactions."""
+    """Seconds of a step of one force evaluation: a fixed part, and one for each interaction."""
 
     step_s: float
     interaction_s: float
 
-    def of_step(self, bodies: int) -> float:
+    def of_step(self, bodies: int, evaluations: int = 1) -> float:
         """Return the seconds of one verified step."""
-        return self.step_s + self.interaction_s * bodies * bodies
+        return self.step_s + self.interaction_s * bodies * bodies * evaluations
 
 
-@lru_cache(maxsize=1)
+@cache
 def measure_speed() -> Speed:
     """Time three bodies and 512 bodies, some 20 ms in all (a machine's first use compiles)."""
     few = prepare_state(check_request("figure_eight"))
@@ -37,21 +38,34 @@ def measure_speed() -> Speed:
     return Speed(few_s, interaction_s)
 
 
-def estimate_cost_s(
-    scenario: str, *, bodies: int | None = None, steps: int | None = None, retrace: bool = False
-) -> float:
+@cache
+def measure_multipole_s(accuracy: float) -> float:
+    """Time a step of the fast multipole method; return its seconds for each body.
+
+    Some 0.2 s in all, and several seconds of compiling on a machine's first use.
+    """
+    request = check_request("plummer", bodies=_MULTIPOLE_BODIES, force="fmm", accuracy=accuracy)
+    return _seconds_of_a_step(prepare_state(request), 1) / _MULTIPOLE_BODIES
+
+
+def estimate_cost_s(request: Request, *, retrace: bool = False) -> float:
     """Return the seconds that a run is expected to take here; a retraced run costs twice as much.
 
-    Raises ``BadRequest``. An estimate for a machine that does nothing else.
+    An estimate for one thread of a machine that does nothing else.
     """
-    request = check_request(scenario, bodies=bodies, steps=steps)
-    seconds = measure_speed().of_step(request.bodies) * request.steps
+    seconds = _step_s(request) * request.steps
     return 2.0 * seconds if retrace else seconds
 
 
 def chunk_steps(state: State, seconds: float) -> int:
     """Return how many steps take about ``seconds`` here; at least one."""
-    return max(1, int(seconds / measure_speed().of_step(state.bodies)))
+    return max(1, int(seconds / _step_s(state.request)))
+
+
+def _step_s(request: Request) -> float:
+    if request.accuracy is not None:
+        return measure_multipole_s(request.accuracy) * request.bodies
+    return measure_speed().of_step(request.bodies, request.evaluations)
 
 
 def _seconds_of_a_step(state: State, steps: int) -> float:

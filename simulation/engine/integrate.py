@@ -81,18 +81,33 @@ def retrace(state: State, steps: int) -> State:
     The laws are checked on the way back too; the copy stops early where one is broken, or where the
     range is left, and then its digest is not the one that was asked for.
     """
+    back = turn_round(state)
+    rewind(back, steps)
+    back.refresh()
+    return back
+
+
+def turn_round(state: State) -> State:
+    """Return a copy that ``rewind`` can take back."""
     back = state.clone()
     # The potentials of the way forward do not precede those of the way back.
     back.real[kernels.HISTORY] = 0.0
     back.real[kernels.POTENTIAL_1] = back.reading[kernels.POTENTIAL]
+    return back
+
+
+def rewind(back: State, steps: int) -> bool:
+    """Take a copy that was turned round ``steps`` steps back, in place; return whether it got
+    there. A step that breaks a law or leaves the range is not taken.
+    """
     for begin in range(0, steps, BLOCK_STEPS):
         block = min(BLOCK_STEPS, steps - begin)
         done, outcome, _ = _call_kernel(back, block, -1, None)
         back.step -= done
         if outcome:
-            break
-    back.refresh()
-    return back
+            back.refresh()
+            return False
+    return True
 
 
 def prove_by_retracing(state: State) -> str:

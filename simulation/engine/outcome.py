@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from simulation.engine.cost import chunk_steps
-from simulation.engine.integrate import advance, note_retraced, retrace
+from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
 from simulation.engine.integrators import INTEGRATORS
 from simulation.engine.laws import Violation, summary
 from simulation.engine.requests import Fault, Request, check_fault
@@ -91,14 +91,9 @@ def run(
 
 
 def _go_back(state: State, chunk: int, on_progress: Callable[[Progress], None] | None) -> str:
-    back = state
-    remaining = state.step
-    while remaining:
-        back = retrace(back, min(chunk, remaining))
-        if back.step != remaining - min(chunk, remaining):
-            break
-        remaining = back.step
-        _tell(on_progress, Progress(state.step - remaining, state.step, True, back))
+    back = turn_round(state)
+    while back.step and rewind(back, min(chunk, back.step)):
+        _tell(on_progress, Progress(state.step - back.step, state.step, True, back))
     digest = back.digest()
     note_retraced(state, digest == state.digest_start)
     return digest

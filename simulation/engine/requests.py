@@ -56,6 +56,11 @@ class Request:
             return self.softening
         return self.definition.softening(self.bodies)
 
+    @property
+    def evaluations(self) -> int:
+        """Force evaluations of a step."""
+        return INTEGRATORS[self.integrator].stages
+
     def to_json(self) -> dict[str, Any]:
         """Return what ``check_request`` takes, by name, without a custom scenario."""
         return {name: value for name, value in vars(self).items() if name != "custom"}
@@ -169,15 +174,11 @@ def _check_size(request: Request) -> None:
                 f"{request.steps} steps of {request.bodies} bodies are more than 10^11 steps of a "
                 "body; ask for fewer of either."
             )
-    elif request.bodies**2 * request.steps * _evaluations(request) > INTERACTIONS_MAX:
+    elif request.bodies**2 * request.steps * request.evaluations > INTERACTIONS_MAX:
         raise BadRequest(
             f"{request.steps} steps of {request.bodies} bodies are more than 10^14 pair forces; "
             "ask for fewer of either, or for the force fmm."
         )
-
-
-def _evaluations(request: Request) -> int:
-    return INTEGRATORS[request.integrator].stages
 
 
 def check_fault(fault: Fault, request: Request) -> None:

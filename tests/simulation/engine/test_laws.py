@@ -284,11 +284,18 @@ class TestRequests:
             engine.check_request(**options)
 
     def test_cost_is_measured_and_grows_with_the_work(self):
-        small = engine.estimate_cost_s("plummer", bodies=100, steps=1000)
-        large = engine.estimate_cost_s("plummer", bodies=1000, steps=1000)
-        assert 0 < 20 * small < large < 200 * small
-        twice = engine.estimate_cost_s("plummer", bodies=1000, steps=1000, retrace=True)
-        assert twice == 2 * large
+        small, large = (request_of("plummer", bodies=bodies, steps=1000) for bodies in (100, 1000))
+        large_s = engine.estimate_cost_s(large)
+        assert (
+            0 < 20 * engine.estimate_cost_s(small) < large_s < 200 * engine.estimate_cost_s(small)
+        )
+        assert engine.estimate_cost_s(large, retrace=True) == 2 * large_s
+
+    def test_the_cost_of_the_multipole_method_grows_with_the_bodies_alone(self):
+        small, large = (
+            request_of("plummer", bodies=bodies, steps=10, force="fmm") for bodies in (10**4, 10**5)
+        )
+        assert 0 < engine.estimate_cost_s(large) == 10 * engine.estimate_cost_s(small)
 
     def test_a_run_stops_when_told_and_reports_progress(self):
         seen = []
