@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +14,18 @@ from simulation import engine
 COLUMNS = ("name", "mass_kg", "x_m", "y_m", "z_m", "vx_m_per_s", "vy_m_per_s", "vz_m_per_s")
 
 
-def to_npz(state: engine.State) -> bytes:
-    """Return a NumPy archive: SI arrays, and the integers that the digest is taken over.
+def to_npz(state: engine.State, *, summary: dict[str, Any] | None = None) -> bytes:
+    """Return a NumPy archive: SI arrays, the integers that the digest is taken over, each
+    quantity's error and limit along the run, and a summary as JSON text.
 
     Readable with ``numpy.load(..., allow_pickle=False)``.
     """
     grid = state.grid
+    series = {
+        f"{quantity}_{name}": array
+        for quantity, found in engine.series(state).items()
+        for name, array in vars(found).items()
+    }
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -33,6 +41,8 @@ def to_npz(state: engine.State) -> bytes:
         step=np.int64(state.step),
         time_s=np.float64(state.time_s),
         digest=np.array(state.digest()),
+        summary=np.array(json.dumps(summary or {}, allow_nan=False)),
+        **series,
     )
     return file.getvalue()
 

@@ -8,14 +8,17 @@ True
 
 from typing import Any
 
+from simulation.engine.archive import Archive, list_snapshots, read_snapshot
+from simulation.engine.bodies_csv import read_bodies, write_bodies
 from simulation.engine.cost import chunk_steps, estimate_cost_s, measure_speed
 from simulation.engine.custom import scenario_from_bodies
-from simulation.engine.errors import BadRequest, CheckpointDamaged, OutOfRange
+from simulation.engine.errors import ArchiveDamaged, BadRequest, CheckpointDamaged, OutOfRange
 from simulation.engine.integrate import StepReport, advance, prove_by_retracing, retrace
 from simulation.engine.integrators import INTEGRATORS
 from simulation.engine.laws import Violation, live, series, summary, verdicts
-from simulation.engine.outcome import Outcome, Progress, run
+from simulation.engine.outcome import Outcome, Progress, request_to_continue, run
 from simulation.engine.promises import LAWS, promises
+from simulation.engine.provenance import describe_run
 from simulation.engine.requests import (
     ACCURACIES,
     FORCES,
@@ -37,6 +40,8 @@ __all__ = [
     "LAWS",
     "QUANTITIES",
     "SCENARIOS",
+    "Archive",
+    "ArchiveDamaged",
     "BadRequest",
     "Bodies",
     "CheckpointDamaged",
@@ -55,18 +60,24 @@ __all__ = [
     "check_fault",
     "check_request",
     "chunk_steps",
+    "describe_run",
     "estimate_cost_s",
+    "list_snapshots",
     "live",
     "measure_speed",
     "prepare",
     "promises",
     "prove_by_retracing",
+    "read_bodies",
+    "read_snapshot",
+    "request_to_continue",
     "retrace",
     "run",
     "scenario_from_bodies",
     "series",
     "summary",
     "verdicts",
+    "write_bodies",
 ]
 
 

@@ -13,3 +13,7 @@ class OutOfRange(ArithmeticError):
 
 class CheckpointDamaged(ValueError):
     """The bytes are no checkpoint of this engine, or not all of them are as they were written."""
+
+
+class ArchiveDamaged(ValueError):
+    """An archive breaks at a snapshot, which the sentence names."""

@@ -25,7 +25,6 @@ from simulation.engine.state import prepare_state
 from simulation.models import Checkpoint, Run
 from simulation.services.claims import LostClaim, claim_run
 from simulation.services.keeping import CancelAsked, Keeper
-from simulation.services.provenance import describe_run
 from simulation.services.settling import Ending, settle_run
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
             ending,
             wall_s=keeper.wall_s,
             steps_retraced=keeper.steps_retraced,
-            provenance=describe_run(run.engine_request),
+            provenance=engine.describe_run(run.engine_request),
             node=node,
         )
         settle_with_patience(run, ending)

@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.core.management import call_command
+
+from simulation import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 QUANTITY_KEYS = {
@@ -111,6 +114,23 @@ def test_bad_input_exits_2_with_a_sentence_and_no_output(arguments):
         (["plummer", "--seed", "x"], "must be a whole number"),
         (["kepler", "--fault", "explosion:1"], "of kind momentum or reading"),
         (["kepler", "--fault", "momentum:x"], "must be a whole number"),
+        ([], "Name a scenario"),
+        (["kepler", "--integrator", "euler"], "no integrator 'euler'"),
+        (["kepler", "--force", "tree"], "The force is one of direct, fmm"),
+        (["kepler", "--accuracy", "1e-4"], "Direct summation is exact"),
+        (["plummer", "--force", "fmm", "--accuracy", "1e-9"], "The accuracy of fmm is one of"),
+        (["plummer", "--force", "fmm", "--integrator", "yoshida4"], "goes with the integrator"),
+        (["plummer", "--softening", "-1"], "The softening must be 0 or lie between"),
+        (["kepler", "--threads", "0"], "--threads must lie between 1 and 256"),
+        (["kepler", "--snapshot-every", "10"], "needs an --archive"),
+        (["kepler", "--resume-at", "10"], "--resume-at says where"),
+        (["kepler", "--resume", "gone.aii"], "leave out a scenario"),
+        (["--resume", "gone.aii"], "gone.aii cannot be read"),
+        (["--input", "gone.csv"], "gone.csv cannot be read"),
+        (["kepler", "--input", "gone.csv"], "not both"),
+        (["kepler", "--output", "final.txt"], "--output ends in .csv or .npz"),
+        (["kepler", "--output", "/no/such/folder/final.csv"], "cannot be written"),
+        (["kepler", "--archive", "/no/such/folder/a.aii"], "cannot be written"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
@@ -123,3 +143,109 @@ def test_each_refusal_says_what_is_wrong(arguments, sentence):
     assert output.getvalue() == ""
     assert sentence in errors.getvalue()
     assert len(errors.getvalue().splitlines()) == 1
+
+
+class TestFiles:
+    def test_a_resumed_run_ends_on_the_digest_of_the_uninterrupted_one(self, tmp_path):
+        whole = run("plummer", "--bodies", "40", "--steps", "60")
+        archive = str(tmp_path / "run.aii")
+        run("plummer", "--bodies", "40", "--steps", "40", "--archive", archive)
+        resumed = run("--resume", archive, "--steps", "60", "--archive", archive, "--reverse")
+        assert resumed["digest_end"] == whole["digest_end"]
+        assert resumed["digest_reversed"] == whole["digest_start"]
+        assert [s.step for s in engine.list_snapshots(archive)] == [0, 40, 60]
+
+    def test_any_snapshot_will_do(self, tmp_path):
+        archive = str(tmp_path / "run.aii")
+        options = ("--archive", archive, "--snapshot-every", "20")
+        whole = run("plummer", "--bodies", "40", "--steps", "50", *options)
+        for step in (0, 20, 40):
+            resumed = run("--resume", archive, "--resume-at", str(step))
+            assert resumed["digest_end"] == whole["digest_end"]
+
+    def test_an_archive_is_never_overwritten(self, tmp_path):
+        archive = tmp_path / "run.aii"
+        archive.write_bytes(b"precious")
+        assert "exists; nothing was overwritten" in refused("kepler", "--archive", str(archive))
+        assert archive.read_bytes() == b"precious"
+
+    def test_a_torn_archive_is_refused_with_its_snapshot(self, tmp_path):
+        archive = tmp_path / "run.aii"
+        run("kepler", "--steps", "30", "--archive", str(archive), "--snapshot-every", "10")
+        archive.write_bytes(archive.read_bytes()[:-1])
+        sentence = refused("--resume", str(archive))
+        assert "breaks at snapshot 4" in sentence
+        assert "the last is at step 20" in sentence
+        assert run("--resume", str(archive), "--resume-at", "20")["steps_done"] == 30
+
+    def test_what_is_written_as_csv_can_be_read_again(self, tmp_path):
+        first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+        run("figure_eight", "--steps", "10", "--output", str(first))
+        found = run("--input", str(first), "--steps", "5", "--output", str(second), "--reverse")
+        assert found["bodies"] == 3
+        assert found["digest_reversed"] == found["digest_start"]
+        before, after = (path.read_text().splitlines() for path in (first, second))
+        assert before[0] == after[0] == "body,mass,x,y,z,vx,vy,vz"
+        assert [line.split(",")[:2] for line in before] == [line.split(",")[:2] for line in after]
+        assert before[1:] != after[1:]
+
+    def test_npz_holds_bodies_errors_and_summary(self, tmp_path):
+        path = tmp_path / "final.npz"
+        found = run("kepler", "--steps", "50", "--output", str(path))
+        with np.load(path, allow_pickle=False) as arrays:
+            assert arrays["position_m"].shape == (2, 3)
+            assert str(arrays["digest"]) == found["digest_end"]
+            assert len(arrays["energy_step"]) == len(arrays["energy_error"]) == 50
+            assert json.loads(str(arrays["summary"]))["digest_end"] == found["digest_end"]
+        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("", "the file is empty"),
+            ("body,mass,x,y,z,vx,vy,vz\n", "the names of its columns alone"),
+            ("body,mass,x,y,z,vx,vy\na,1,0,0,0,0,0\n", "vz is there 0 times"),
+            ("body,mass,x,y,z,vx,vy,vz\na,1,0,0,0,0,0\n", "Line 2 has 7 columns"),
+            ("body,mass,x,y,z,vx,vy,vz\na,-1,0,0,0,0,0,0\n", "must not be negative"),
+            ("body,mass,x,y,z,vx,vy,vz\na,nan,0,0,0,0,0,0\n", "must be finite"),
+            ("body,mass,x,y,z,vx,vy,vz\na,one,0,0,0,0,0,0\n", "must be a number"),
+            ("body,mass,x,y,z,vx,vy,vz\n,1,0,0,0,0,0,0\n", "needs a name"),
+            ("body,mass,x,y,z,vx,vy,vz\na,0,0,0,0,0,0,0\n", "must have a mass"),
+            ("body,mass,x,y,z,vx,vy,vz\n" + "a,1,0,0,0,0,0,0\n" * 2, "Two bodies are called 'a'"),
+            (
+                "body,mass,x,y,z,vx,vy,vz\na,1,0,0,0,0,0,0\nb,1,0,0,0,0,0,0\n",
+                "Two bodies are in the same place",
+            ),
+        ],
+    )
+    def test_a_bad_table_is_refused_with_its_line(self, tmp_path, text, sentence):
+        path, output = tmp_path / "bodies.csv", tmp_path / "final.csv"
+        path.write_text(text)
+        assert sentence in refused("--input", str(path), "--output", str(output))
+        assert not output.exists()
+
+
+def test_the_multipole_method_says_how_accurate_it_was():
+    found = run("plummer", "--bodies", "2500", "--steps", "2", "--force", "fmm", "--reverse")
+    assert (found["force"], found["accuracy"], found["workers"]) == ("fmm", 1e-4, 1)
+    assert 1e-6 < found["force_rms"] < 1e-4
+    assert 0 < found["residual"] < 1e-9
+    assert found["timings_s"].keys() >= {"sort", "traversal", "far", "near", "total"}
+    assert found["quantities"]["momentum"]["max_abs_error"] == 0
+    assert found["digest_reversed"] == found["digest_start"]
+
+
+def run(*arguments):
+    """Run the command in this process; return its JSON."""
+    output = io.StringIO()
+    call_command("simulate", *arguments, "--json", stdout=output)
+    return json.loads(output.getvalue())
+
+
+def refused(*arguments):
+    """Run the command in this process; return its refusal."""
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("simulate", *arguments, "--json", stdout=output, stderr=errors)
+    assert (ended.value.code, output.getvalue()) == (2, "")
+    return errors.getvalue()

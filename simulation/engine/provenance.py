@@ -8,16 +8,17 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from simulation import engine
+from simulation.engine.integrators import INTEGRATORS
+from simulation.engine.requests import Request
 
 
-def describe_run(request: engine.Request) -> dict[str, str]:
+def describe_run(request: Request) -> dict[str, str]:
     """Return method, code, libraries and machine, as text."""
     force = "direct summation"
     if request.force == "fmm":
         force = f"fast multipole method, rms error at most {request.accuracy:g}"
     return {
-        "integrator": engine.INTEGRATORS[request.integrator].title,
+        "integrator": INTEGRATORS[request.integrator].title,
         "force": force,
         **describe_machine(),
     }
@@ -43,7 +44,7 @@ def digest_of_the_engine() -> str:
     ran.
     """
     found = hashlib.sha256()
-    folder = Path(engine.__file__).parent
+    folder = Path(__file__).parent
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".csv")):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0")
         found.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,0 +1,113 @@
+"""Bodies as text: one row a body, in and out, in N-body units."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from simulation.engine.errors import BadRequest
+from simulation.engine.run_state import RunState
+from simulation.engine.scenarios import Bodies
+
+COLUMNS = ("body", "mass", "x", "y", "z", "vx", "vy", "vz")
+BODIES_MAX = 100_000
+_NAME_MAX = 80
+
+
+def read_bodies(text: str) -> Bodies:
+    """Return the bodies of CSV text with the columns body, mass, x, y, z, vx, vy, vz.
+
+    Any order; a column may name its unit (``x_au``) as long as all are N-body units, G = 1. Lines
+    that start with # are left out. Raises ``BadRequest`` with the line that will not do.
+    """
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not lines:
+        raise BadRequest("There is no body: the file is empty.")
+    if len(lines) - 1 > BODIES_MAX:
+        raise BadRequest(f"A file may hold {BODIES_MAX} bodies, not {len(lines) - 1}.")
+    try:
+        rows = list(csv.reader([line for _, line in lines], strict=True))
+    except csv.Error as error:
+        raise BadRequest(f"The file is no CSV: {error}.") from None
+    places = _places(rows[0])
+    names, numbers = [], np.empty((len(rows) - 1, len(COLUMNS) - 1))
+    for i, (row, (line, _)) in enumerate(zip(rows[1:], lines[1:], strict=True)):
+        if len(row) != len(rows[0]):
+            raise BadRequest(f"Line {line} has {len(row)} columns, the first line {len(rows[0])}.")
+        names.append(_name(row[places[0]], line))
+        numbers[i] = [_number(row[places[k]], COLUMNS[k], line) for k in range(1, len(COLUMNS))]
+    if not names:
+        raise BadRequest("There is no body: the file holds the names of its columns alone.")
+    twice = _twice(names)
+    if twice is not None:
+        raise BadRequest(f"Two bodies are called {twice!r}; give each a name of its own.")
+    return Bodies(
+        tuple(names),
+        np.ascontiguousarray(numbers[:, 0]),
+        np.ascontiguousarray(numbers[:, 1:4]),
+        np.ascontiguousarray(numbers[:, 4:7]),
+    )
+
+
+def write_bodies(state: RunState) -> str:
+    """Return what ``read_bodies`` reads; each number is written to give the same bits back."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    table = np.column_stack([state.mass, state.positions_tu(), state.velocities_tu()])
+    for name, row in zip(state.names, table.tolist(), strict=True):
+        writer.writerow([name, *map(repr, row)])
+    return file.getvalue()
+
+
+def _places(head: list[str]) -> list[int]:
+    """Return where each of ``COLUMNS`` stands."""
+    plain = [cell.strip().lower() for cell in head]
+    places = []
+    for column in COLUMNS:
+        fits = [i for i, cell in enumerate(plain) if cell == column or _is_with_unit(cell, column)]
+        if len(fits) != 1:
+            raise BadRequest(
+                f"The first line names the columns {', '.join(COLUMNS)}, each once; "
+                f"{column} is there {len(fits)} times."
+            )
+        places.append(fits[0])
+    return places
+
+
+def _is_with_unit(cell: str, column: str) -> bool:
+    return column != "body" and cell.startswith(f"{column}_")
+
+
+def _name(cell: str, line: int) -> str:
+    name = cell.strip()
+    if not name or len(name) > _NAME_MAX or not name.isprintable():
+        raise BadRequest(f"The body of line {line} needs a name of 1 to {_NAME_MAX} characters.")
+    return name
+
+
+def _number(cell: str, column: str, line: int) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        raise BadRequest(f"{column} in line {line} must be a number, not {cell[:40]!r}.") from None
+    if not np.isfinite(value):
+        raise BadRequest(f"{column} in line {line} must be finite, not {cell[:40]!r}.")
+    if column == "mass" and value < 0.0:
+        raise BadRequest(f"The mass in line {line} must not be negative, not {cell[:40]!r}.")
+    return value
+
+
+def _twice(names: list[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
