@@ -28,6 +28,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 8
+_TURNS = 10
 Index = tuple[int, int, int]
 
 _float, _double = ir.FloatType(), ir.DoubleType()
@@ -223,21 +224,29 @@ def _accumulate(
     powers: list[Any],
     sums: Any,
 ) -> None:
-    """Emit the sums over m, and add them to the sink's."""
-    builder = emit.builder
-    for at, n in enumerate(indices(order)):
-        total: Any = 0.0
+    """Emit the sums over m, and add them to the sink's.
+
+    A few sums take turns: each waits four cycles for its last addition (one by one: 0.6 of the
+    speed).
+    """
+    builder, terms = emit.builder, indices(order)
+    for first in range(0, len(terms), _TURNS):
+        group = range(first, min(first + _TURNS, len(terms)))
+        totals: dict[int, Any] = dict.fromkeys(group, 0.0)
         for m in stored(order):
-            if sum(n) + sum(m) <= order:
-                together = (n[0] + m[0], n[1] + m[1], n[2] + m[2])
-                total = emit.multiply_add(multipole[m], tensor[together], total)
-        place = builder.bitcast(
-            builder.gep(sums, [ir.Constant(_int64, at * LANES)]), _vector.as_pointer()
-        )
-        before = builder.load(place)
-        before.align = 4
-        after = emit.multiply_add(total, powers[sum(n) + 1], before)
-        builder.store(after, place).align = 4
+            for at in group:
+                n = terms[at]
+                if sum(n) + sum(m) <= order:
+                    together = (n[0] + m[0], n[1] + m[1], n[2] + m[2])
+                    totals[at] = emit.multiply_add(multipole[m], tensor[together], totals[at])
+        for at in group:
+            place = builder.bitcast(
+                builder.gep(sums, [ir.Constant(_int64, at * LANES)]), _vector.as_pointer()
+            )
+            before = builder.load(place)
+            before.align = 4
+            after = emit.multiply_add(totals[at], powers[sum(terms[at]) + 1], before)
+            builder.store(after, place).align = 4
 
 
 @cache

@@ -35,8 +35,8 @@ class Preset:
     delta: float
     opening: float
     widest: float
-    leaf_size: int = 32
-    direct: int = 64
+    leaf_size: int
+    direct: int
 
     def delta_of(self, bodies: int) -> float:
         """Return delta for a number of bodies; 0, all of them directly, for few."""
@@ -46,13 +46,15 @@ class Preset:
 
 
 PRESETS: dict[float, Preset] = {
-    1e-3: Preset(order=5, delta=0.16, opening=0.75, widest=0.15),
-    1e-4: Preset(order=6, delta=0.01, opening=0.6, widest=0.15),
-    1e-5: Preset(order=7, delta=0.0003, opening=0.48, widest=0.1),
+    1e-3: Preset(order=5, delta=0.25, opening=0.8, widest=0.2, leaf_size=64, direct=96),
+    1e-4: Preset(order=7, delta=0.03, opening=0.75, widest=0.18, leaf_size=64, direct=64),
+    1e-5: Preset(order=7, delta=0.0008, opening=0.55, widest=0.15, leaf_size=64, direct=128),
 }
 # Below this many bodies everything is summed directly: the tree would save nothing.
 _BODIES_MIN = 2048
 _BODIES_OF_DELTA = 20_000
+# Bodies that share one estimate of how strongly all others pull.
+_STRENGTH_BODIES = 128
 _PARTS_OF_A_THREAD = 8
 # The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
 _CUT, _UNITS = 64, 32
@@ -139,11 +141,20 @@ class FastMultipole:
         cells.leaves = np.flatnonzero(cells.children[: cells.count] == 0)
 
     def _strengths(self, bodies: _Sorted, cells: _Cells) -> None:
-        def leaves(begin: int, end: int) -> None:
-            traversal.leaf_strengths(
+        """Write the strength at each leaf: that of the largest cell of few bodies around it."""
+        size = cells.last[: cells.count] - cells.first[: cells.count]
+        above = size[cells.parent[: cells.count]]
+        above[0] = size[0] + _STRENGTH_BODIES
+        few = (size <= _STRENGTH_BODIES) & (above > _STRENGTH_BODIES)
+        chosen = np.flatnonzero(
+            few | ((cells.children[: cells.count] == 0) & (size > _STRENGTH_BODIES))
+        )
+
+        def some(begin: int, end: int) -> None:
+            traversal.strengths(
                 begin,
                 end,
-                cells.leaves,
+                chosen,
                 cells.child,
                 cells.children,
                 cells.centre,
@@ -153,7 +164,10 @@ class FastMultipole:
                 cells.strength,
             )
 
-        self._share_out(leaves, np.arange(cells.leaves.size + 1))
+        self._share_out(some, np.arange(chosen.size + 1))
+        traversal.strengths_downward(
+            cells.count, cells.first, cells.last, cells.parent, _STRENGTH_BODIES, cells.strength
+        )
 
     def _levels_wanted(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
         """Return the level at which each leaf is no wider than a share of its distance.
@@ -192,8 +206,7 @@ class FastMultipole:
         self._share_out(leaves, np.arange(cells.count + 1))
         passes.moments_upward(
             cells.count,
-            cells.child,
-            cells.children,
+            cells.parent,
             cells.centre,
             table.step,
             table.share,

@@ -8,6 +8,11 @@ import numpy as np
 
 from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
 
+# Bodies of one turn of the vectorised loop, and where those are put that fill it up: outside every
+# box, so that none is at a sink's place.
+_WIDTH = 16
+_AWAY = 2.0**500
+
 
 @kernel
 def near_kicks(
@@ -42,8 +47,7 @@ def near_kicks(
         for k in range(offset[c], offset[c + 1]):
             many += last[sources[k]] - first[sources[k]]
         room = max(room, many)
-    near_x, near_y, near_z = np.empty(room), np.empty(room), np.empty(room)
-    near_source = np.empty(room)
+    near_x, near_y, near_z, near_source = np.empty((4, room + _WIDTH))
     for at in range(begin, end):
         c = leaves[at]
         own, many = -1, 0
@@ -55,34 +59,43 @@ def near_kicks(
                 near_x[many], near_y[many], near_z[many] = x[0, j], x[1, j], x[2, j]
                 near_source[many] = source[j]
                 many += 1
+        # Bodies without charge fill the last vector: no loop has a remainder.
+        while many % _WIDTH:
+            near_x[many], near_y[many], near_z[many] = _AWAY, 0.0, 0.0
+            near_source[many] = 0.0
+            many += 1
         for i in range(first[c], last[c]):
-            itself = own + i - first[c] if own >= 0 else many
-            sx = nb.int64(0)
-            sy = nb.int64(0)
-            sz = nb.int64(0)
-            su = nb.int64(0)
             xi = x[0, i]
             yi = x[1, i]
             zi = x[2, i]
             ci = sink[i]
-            for part in range(2):
-                for j in range(itself + 1 if part else 0, many if part else itself):
-                    dx = near_x[j] - xi
-                    dy = near_y[j] - yi
-                    dz = near_z[j] - zi
-                    r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
-                    cc = ci * near_source[j]
-                    inverse = 1.0 / np.sqrt(r2)
-                    inverse2 = inverse * inverse
-                    u = cc * inverse
-                    w = u * inverse2
-                    sx += bits_of(fma(w, dx, ROUNDER))
-                    sy += bits_of(fma(w, dy, ROUNDER))
-                    sz += bits_of(fma(w, dz, ROUNDER))
-                    ub = bits_of(fma(u, potential_per_charge, ROUNDER))
-                    su += ub
-                    seen |= ub | bits_of(fma(cc, inverse2, ROUNDER))
-            rounders = nb.int64(ROUNDER_BITS) * nb.int64(many if own < 0 else many - 1)
+            if own >= 0:
+                # So is the body itself, while it is the sink.
+                itself = own + i - first[c]
+                near_x[itself], near_source[itself] = _AWAY, 0.0
+            sx = nb.int64(0)
+            sy = nb.int64(0)
+            sz = nb.int64(0)
+            su = nb.int64(0)
+            for j in range(many):
+                dx = near_x[j] - xi
+                dy = near_y[j] - yi
+                dz = near_z[j] - zi
+                r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
+                cc = ci * near_source[j]
+                inverse = 1.0 / np.sqrt(r2)
+                inverse2 = inverse * inverse
+                u = cc * inverse
+                w = u * inverse2
+                sx += bits_of(fma(w, dx, ROUNDER))
+                sy += bits_of(fma(w, dy, ROUNDER))
+                sz += bits_of(fma(w, dz, ROUNDER))
+                ub = bits_of(fma(u, potential_per_charge, ROUNDER))
+                su += ub
+                seen |= ub | bits_of(fma(cc, inverse2, ROUNDER))
+            if own >= 0:
+                near_x[itself], near_source[itself] = xi, source[i]
+            rounders = nb.int64(ROUNDER_BITS) * nb.int64(many)
             k_q[0, i] = sx - rounders
             k_q[1, i] = sy - rounders
             k_q[2, i] = sz - rounders

@@ -38,41 +38,75 @@ def moments_of_leaves(begin, end, first, last, children, x, source, centre, step
 
 
 @kernel
-def moments_upward(cells, child, children, centre, step, share, shift, kept, moments, rows):
-    """Add the moments of the children to their parents; write every cell's row for the far pass."""
-    p = np.empty(share.size)
-    for c in range(cells - 1, -1, -1):
-        for k in range(child[c], child[c] + children[c]):
-            powers_of(
-                centre[k, 0] - centre[c, 0],
-                centre[k, 1] - centre[c, 1],
-                centre[k, 2] - centre[c, 2],
-                step,
-                share,
-                p,
-            )
-            for row in range(shift.shape[0]):
-                moments[c, shift[row, 0]] += moments[k, shift[row, 1]] * p[shift[row, 2]]
+def moments_upward(cells, parent, centre, step, share, shift, kept, moments, rows):
+    """Add the moments of cells to their parents'; write every cell's row for the far pass.
+
+    Eight neighbouring cells move at once, one a lane: none of them is another's parent.
+    """
+    terms = share.size
+    powers, taken, moved = np.empty((3, terms, LANES))
+    high = cells
+    while high > 1:
+        low = high - 1
+        latest = parent[low]
+        while low > 1 and high - low < LANES and max(latest, parent[low - 1]) < low - 1:
+            low -= 1
+            latest = max(latest, parent[low])
+        for c in range(low, high):
+            for t in range(terms):
+                taken[t, c - low] = moments[c, t]
+        lane_powers(low, high, parent, centre, step, share, powers)
+        moved[:] = 0.0
+        for row in range(shift.shape[0]):
+            n, k, rest = shift[row, 0], shift[row, 1], shift[row, 2]
+            for lane in range(LANES):
+                moved[n, lane] += taken[k, lane] * powers[rest, lane]
+        for c in range(low, high):
+            for t in range(terms):
+                moments[parent[c], t] += moved[t, c - low]
+        high = low
+    for c in range(cells):
         for t in range(kept.size):
             rows[c, t] = moments[c, kept[t]]
 
 
 @kernel
 def fields_downward(cells, parent, centre, step, share, shift, fields):
-    """Add each cell's field to its children's, from the root to the leaves."""
-    p = np.empty(share.size)
-    for c in range(1, cells):
-        k = parent[c]
-        powers_of(
-            centre[c, 0] - centre[k, 0],
-            centre[c, 1] - centre[k, 1],
-            centre[c, 2] - centre[k, 2],
-            step,
-            share,
-            p,
-        )
+    """Add each cell's field to its children's, from the root to the leaves; lanes as upward."""
+    terms = share.size
+    powers, taken, moved = np.empty((3, terms, LANES))
+    low = 1
+    while low < cells:
+        high = low + 1
+        while high < cells and high - low < LANES and parent[high] < low:
+            high += 1
+        for c in range(low, high):
+            for t in range(terms):
+                taken[t, c - low] = fields[parent[c], t]
+        lane_powers(low, high, parent, centre, step, share, powers)
+        moved[:] = 0.0
         for row in range(shift.shape[0]):
-            fields[c, shift[row, 1]] += fields[k, shift[row, 0]] * p[shift[row, 2]]
+            n, k, rest = shift[row, 0], shift[row, 1], shift[row, 2]
+            for lane in range(LANES):
+                moved[k, lane] += taken[n, lane] * powers[rest, lane]
+        for c in range(low, high):
+            for t in range(terms):
+                fields[c, t] += moved[t, c - low]
+        low = high
+
+
+@kernel
+def lane_powers(low, high, parent, centre, step, share, powers):
+    """Write d^t / t! (terms, lanes) of the ways from the parents of low <= c < high to them."""
+    way = np.zeros((3, LANES))
+    for c in range(low, high):
+        for axis in range(3):
+            way[axis, c - low] = centre[c, axis] - centre[parent[c], axis]
+    powers[0] = 1.0
+    for t in range(1, share.size):
+        before, axis = step[t, 0], step[t, 1]
+        for lane in range(LANES):
+            powers[t, lane] = powers[before, lane] * way[axis, lane] * share[t]
 
 
 @kernel

@@ -4,7 +4,7 @@
 The acceptance is symmetric, so that both directions of a pair are treated alike: with u = (r_A +
 r_B)/R, a multipole of order P errs by at most about (P+1) u^P / (1-u)^2 of M_B/R^2, and this must
 stay below delta times the smallest acceleration in A, and the same for A on B. The accelerations
-come from the current positions (``leaf_strengths``), never from an earlier step: that would make
+come from the current positions (``strengths``), never from an earlier step: that would make
 the force depend on history and the map irreversible.
 
 Source: Dehnen (2002), J. Comput. Phys. 179, 27; Dehnen (2014), Comput. Astrophys. 1, 1, section 3.
@@ -22,16 +22,14 @@ _STACK = 36 * 2 * 22
 
 
 @kernel
-def leaf_strengths(
-    begin, end, leaves, child, children, centre, charge, radius, softening2, strength
-):
-    """Write about how strongly all bodies pull at the far side of each leaf, from monopoles.
+def strengths(begin, end, chosen, child, children, centre, charge, radius, softening2, strength):
+    """Write about how strongly all bodies pull at the far side of chosen cells, from monopoles.
 
-    A cell is opened within its radius: some 10 % are good enough. O(log N) a leaf.
+    A cell is opened within its radius: some 10 % are good enough. O(log N) a cell.
     """
     stack = np.empty(_STACK, np.int64)
     for at in range(begin, end):
-        leaf = leaves[at]
+        leaf = chosen[at]
         ax, ay, az = 0.0, 0.0, 0.0
         stack[0] = 0
         waiting = 1
@@ -56,6 +54,14 @@ def leaf_strengths(
                     stack[waiting] = k
                     waiting += 1
         strength[leaf] = np.sqrt(ax * ax + ay * ay + az * az)
+
+
+@kernel
+def strengths_downward(cells, first, last, parent, bodies, strength):
+    """Give the strength of the largest cells of at most ``bodies`` to all within them."""
+    for c in range(1, cells):
+        if last[parent[c]] - first[parent[c]] <= bodies:
+            strength[c] = strength[parent[c]]
 
 
 @kernel
