@@ -1,0 +1,368 @@
+"""The engine beside its peers: forces, drift, scaling, the cost of verifying, one digest.
+
+Peers come from PyPI into an environment that is thrown away, run in a process of their own, and
+take turns with ours; medians of a few turns, slow peers once. Errors are rms relative errors of a
+thousand bodies' forces against direct summation with the same softening (pytreegrav's, a spline's,
+against its own direct sum; fmm3dpy knows none).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._report import Row, publish
+from simulation import engine
+from simulation.engine import kernels
+from simulation.engine.outcome import measure_force_rms
+
+PEERS = ("rebound==5.2.2", "pytreegrav==1.5.0", "fmm3dpy==2.1.0", "setuptools<81")
+HERE = Path(__file__).resolve().parent
+
+MANY, FEW, MOST = 100_000, 10_000, 1_000_000
+SOFTENING = 0.01
+SAMPLE = 1000
+TURNS = 3
+DRIFT_STEPS, DRIFT_DT = 1000, 2.0**-7
+# The opening angles that come closest to the error of ours (measured; the errors are printed).
+PYTREEGRAV_THETA, REBOUND_THETA, REBOUND_THETA_BEST = 0.21, 0.42, 0.15
+FMM3D_EPS = 1e-3
+
+
+class Peers:
+    """The process of the other codes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        python = os.environ.get("AII_BENCH_PEERS") or str(self._install(folder / "venv"))
+        self._process = subprocess.Popen(
+            [python, str(HERE / "_peers.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "2", "NUMBA_CACHE_DIR": str(folder / "cache")},
+        )
+
+    @staticmethod
+    def _install(home: Path) -> Path:
+        print("Installing the peers ...", file=sys.stderr)
+        venv.create(home, with_pip=True)
+        python = home / "bin" / "python"
+        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
+        return python
+
+    def call(self, name: str, **options: Any) -> dict[str, Any]:
+        """Ask for one thing and wait for it."""
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None
+        assert pipe_out is not None
+        pipe_in.write(json.dumps({"call": name, **options}) + "\n")
+        pipe_in.flush()
+        answer: dict[str, Any] = json.loads(pipe_out.readline())
+        if "error_text" in answer:
+            raise RuntimeError(f"{name}: {answer['error_text']}")
+        return answer
+
+    def load(self, bodies: engine.Bodies) -> None:
+        """Give the bodies that the next calls are about."""
+        path = self.folder / "bodies.npz"
+        np.savez(path, x=bodies.position, v=bodies.velocity, m=bodies.mass)
+        self.call("load", path=str(path))
+
+    def force(self, name: str, **options: Any) -> tuple[float, np.ndarray]:
+        """Return the seconds of an evaluation and its forces (N, 3)."""
+        out = self.folder / "force.npy"
+        answer = self.call(name, out=str(out), **options)
+        return answer["seconds"], np.load(out)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def prepare(bodies: int, accuracy: float | None, *, threads: int = 1) -> engine.State:
+    """Return a Plummer sphere whose kernels are compiled."""
+    state = engine.prepare(
+        "plummer",
+        bodies=bodies,
+        seed=1,
+        force="direct" if accuracy is None else "fmm",
+        accuracy=accuracy,
+        softening=SOFTENING,
+        threads=threads,
+    )
+    state.evaluate(-1)
+    return state
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Return the seconds that a call takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def interleave(turns: int, *works: Callable[[], float]) -> list[float]:
+    """Let each take its turn, several times; return the medians."""
+    found: list[list[float]] = [[] for _ in works]
+    for _ in range(turns):
+        for times, work in zip(found, works, strict=True):
+            times.append(work())
+    return [statistics.median(times) for times in found]
+
+
+def rms_error(force: np.ndarray, exact: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the rms relative error on the chosen bodies."""
+    error = np.linalg.norm(force[chosen] - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    return float(np.sqrt(np.mean(error**2)))
+
+
+def direct_sum(bodies: engine.Bodies, chosen: np.ndarray, softening: float) -> np.ndarray:
+    """Return accelerations (C, 3) in plain NumPy."""
+    found = np.empty((chosen.size, 3))
+    for at, i in enumerate(chosen):
+        away = bodies.position - bodies.position[i]
+        r2 = np.sum(away * away, axis=1) + softening**2
+        r2[i] = np.inf
+        found[at] = (bodies.mass / (r2 * np.sqrt(r2))) @ away
+    return found
+
+
+def against_trees(peers: Peers) -> tuple[list[Row], list[str]]:
+    """Forces of 1e5 bodies at equal errors."""
+    bodies = engine.SCENARIOS["plummer"].build(MANY, 1)
+    peers.load(bodies)
+    chosen = np.linspace(0, MANY - 1, SAMPLE).astype(np.int64)
+    exact = direct_sum(bodies, chosen, SOFTENING)
+    unsoftened = direct_sum(bodies, chosen, 0.0)
+    coarse, fine = prepare(MANY, 1e-3), prepare(MANY, 1e-4)
+    coarse2, fine2 = prepare(MANY, 1e-3, threads=2), prepare(MANY, 1e-4, threads=2)
+    coarse_rms, fine_rms = measure_force_rms(coarse, SAMPLE), measure_force_rms(fine, SAMPLE)
+
+    kept: dict[str, np.ndarray] = {}
+
+    def peer(name: str, key: str, **options: Any) -> Callable[[], float]:
+        def once() -> float:
+            took_s, kept[key] = peers.force(name, **options)
+            return took_s
+
+        return once
+
+    tree = {"softening": SOFTENING, "gravity": "tree"}
+    grav = {"softening": SOFTENING, "theta": PYTREEGRAV_THETA, "threads": 2}
+    peers.force("pytreegrav_force", **grav)  # compiles
+    ours_2, theirs_2, ours_fmm, fmm3d = interleave(
+        TURNS,
+        lambda: seconds_of(lambda: fine2.evaluate(-1)),
+        peer("pytreegrav_force", "pytreegrav", **grav),
+        lambda: seconds_of(lambda: fine2.evaluate(-1)),
+        peer("fmm3d_force", "fmm3d", eps=FMM3D_EPS),
+    )
+    ours_coarse, ours_fine, rebound = interleave(
+        TURNS,
+        lambda: seconds_of(lambda: coarse.evaluate(-1)),
+        lambda: seconds_of(lambda: fine.evaluate(-1)),
+        peer("rebound_force", "rebound", theta=REBOUND_THETA, **tree),
+    )
+    (rebound_best,) = interleave(
+        1, peer("rebound_force", "rebound_best", theta=REBOUND_THETA_BEST, **tree)
+    )
+    own = peers.folder / "own.npy"
+    peers.call("pytreegrav_direct", softening=SOFTENING, targets=chosen.tolist(), out=str(own))
+    grav_rms = rms_error(kept["pytreegrav"], np.load(own), chosen)
+    fmm3d_rms = rms_error(4.0 * math.pi * kept["fmm3d"], unsoftened, chosen)
+    rebound_rms = rms_error(kept["rebound"], exact, chosen)
+    best_rms = rms_error(kept["rebound_best"], exact, chosen)
+    (ours_coarse_2,) = interleave(TURNS, lambda: seconds_of(lambda: coarse2.evaluate(-1)))
+    rows = [
+        Row("N=1e5 against pytreegrav, 2 threads", ours_2, "s", theirs_2, theirs_2 / 20),
+        Row("N=1e5 against fmm3dpy, 2 threads", ours_fmm, "s", fmm3d, fmm3d / 12),
+        Row("N=1e5 against REBOUND tree, 1e-3", ours_coarse, "s", rebound, rebound / 50),
+        Row("N=1e5 against REBOUND tree, best", ours_fine, "s", rebound_best, rebound_best / 250),
+        Row("N=1e5, preset 1e-3: rms", coarse_rms, "", goal=1e-3),
+        Row("N=1e5, preset 1e-4: rms", fine_rms, "", goal=1e-4),
+        Row("N=1e5, preset 1e-3, 2 threads", ours_coarse_2, "s"),
+    ]
+    notes = [
+        f"rms errors: ours {coarse_rms:.2g} (preset 1e-3) and {fine_rms:.2g} (1e-4); pytreegrav "
+        f"{grav_rms:.2g} (theta {PYTREEGRAV_THETA}); fmm3dpy {fmm3d_rms:.2g} (eps {FMM3D_EPS:g}, "
+        f"no softening); REBOUND tree {rebound_rms:.2g} (theta {REBOUND_THETA}), "
+        f"{best_rms:.2g} (theta {REBOUND_THETA_BEST}, timed once)."
+    ]
+    return rows, notes
+
+
+def against_direct(peers: Peers) -> list[Row]:
+    """Direct summation of 1e4 bodies on one thread."""
+    peers.load(engine.SCENARIOS["plummer"].build(FEW, 1))
+    state = prepare(FEW, None)
+    options = {"softening": SOFTENING, "gravity": "basic", "theta": 0.0}
+    ours, rebound = interleave(
+        5,
+        lambda: seconds_of(lambda: state.evaluate(-1)),
+        lambda: peers.force("rebound_force", **options)[0],
+    )
+    return [Row("N=1e4 direct against REBOUND", ours, "s", rebound, rebound / 5)]
+
+
+def drift(peers: Peers) -> tuple[list[Row], list[str]]:
+    """Momentum after 1000 steps of 1e4 bodies, as a part of sum |mv|."""
+    peers.load(engine.SCENARIOS["plummer"].build(FEW, 1))
+    request = engine.check_request(
+        "plummer",
+        bodies=FEW,
+        seed=1,
+        dt_tu=DRIFT_DT,
+        steps=DRIFT_STEPS,
+        force="fmm",
+        accuracy=1e-3,
+        softening=SOFTENING,
+    )
+    ours = engine.run(request, threads=2).to_json()["quantities"]["momentum"]["max_rel_error"]
+    same = {"softening": SOFTENING, "theta": 0.5, "dt": DRIFT_DT, "steps": DRIFT_STEPS}
+    grav = peers.call("pytreegrav_drift", **same)["drift"]
+    rebound = peers.call("rebound_drift", **same)["drift"]
+    return [
+        Row("momentum drift, 1000 steps, N=1e4", float(ours), "", goal=0.0),
+    ], [
+        f"Momentum drift of the peers, theta 0.5: pytreegrav {grav:.2g}, "
+        f"REBOUND tree {rebound:.2g}."
+    ]
+
+
+def scaling() -> tuple[list[Row], list[str]]:
+    """From 1e4 to 1e6 bodies at preset 1e-4, one thread."""
+    times = []
+    for bodies in (FEW, MANY, MOST):
+        state = prepare(bodies, 1e-4)
+        times += interleave(TURNS, lambda state=state: seconds_of(lambda: state.evaluate(-1)))  # type: ignore[misc]
+    exponent = math.log(times[2] / times[0]) / math.log(MOST / FEW)
+    told = ", ".join(f"{seconds:.3g} s" for seconds in times)
+    return [Row("cost grows as N^", exponent, "", goal=1.1)], [
+        f"Preset 1e-4, one thread, 1e4, 1e5, 1e6 bodies: {told}."
+    ]
+
+
+def verifying() -> list[Row]:
+    """What reading and judging a step costs of it."""
+    rows = []
+    for bodies, accuracy, name in ((FEW, None, "1e4 direct"), (MANY, 1e-4, "1e5 fmm")):
+        state = prepare(bodies, accuracy)
+        row, altered = np.zeros(kernels.COLUMNS), np.zeros(6)
+
+        def judge(
+            state: engine.State = state, row: np.ndarray = row, altered: np.ndarray = altered
+        ) -> None:
+            kernels.read_and_verify(
+                state.x,
+                state.p_q,
+                state.k_q,
+                state.u_q,
+                state.mass,
+                state.real.copy(),
+                state.whole.copy(),
+                state.reading,
+                altered,
+                row,
+            )
+
+        judge()
+        spent, step = interleave(
+            TURNS,
+            lambda judge=judge: seconds_of(judge),  # type: ignore[misc]
+            lambda state=state: seconds_of(lambda: engine.advance(state, 1)),  # type: ignore[misc]
+        )
+        rows.append(Row(f"verifying, part of a step, N={name}", spent / step, "", goal=0.03))
+    return rows
+
+
+def one_digest() -> tuple[list[Row], list[str]]:
+    """The digest of a run over threads, order of the input, and instruction sets."""
+    digests: dict[str, str] = {}
+    for title, processor in (("native", ""), ("AVX2", "haswell"), ("SSE4.2", "nehalem")):
+        for threads in (1, 2):
+            for permuted in (0, 1):
+                environment = {**os.environ, "NUMBA_CPU_NAME": processor}
+                if not processor:
+                    environment.pop("NUMBA_CPU_NAME")
+                found = subprocess.run(
+                    [sys.executable, "-m", "benchmarks._digest", str(threads), str(permuted)],
+                    env=environment,
+                    cwd=HERE.parent,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                name = f"{title}, {threads} threads{', permuted' if permuted else ''}"
+                digests[name] = found.stdout.strip()
+    different = len(set(digests.values()))
+    return [Row(f"digests of {len(digests)} ways to run it", different, "", goal=1)], [
+        f"One run: {', '.join(digests)}: {' '.join(sorted({d[:16] for d in digests.values()}))}."
+    ]
+
+
+def first_call() -> list[Row]:
+    """What a user waits for the first time, and the second."""
+    rows = []
+    code = (
+        "import time; t = time.perf_counter()\n"
+        "from simulation import engine\n"
+        "engine.advance(engine.prepare('plummer', bodies=4096, {options}), 1)\n"
+        "print(time.perf_counter() - t)"
+    )
+    for name, options in (("direct", ""), ("fmm", "force='fmm'")):
+        with tempfile.TemporaryDirectory() as cache:
+            for which in ("new machine", "kept code"):
+                found = subprocess.run(
+                    [sys.executable, "-c", code.format(options=options)],
+                    env={**os.environ, "NUMBA_CACHE_DIR": cache},
+                    cwd=HERE.parent,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                goal = 60.0 if which == "new machine" else 5.0
+                rows.append(
+                    Row(
+                        f"import and first step, {name}, {which}",
+                        float(found.stdout),
+                        "s",
+                        goal=goal,
+                    )
+                )
+    return rows
+
+
+def main() -> None:
+    """Measure everything and publish it."""
+    folder = Path(tempfile.mkdtemp(prefix="aii-bench-"))
+    peers = Peers(folder)
+    try:
+        rows, notes = against_trees(peers)
+        rows += against_direct(peers)
+        for more_rows, more_notes in (drift(peers), scaling(), one_digest()):
+            rows += more_rows
+            notes += more_notes
+        rows += verifying() + first_call()
+    finally:
+        peers.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    publish("engine", rows, notes)
+
+
+if __name__ == "__main__":
+    main()
