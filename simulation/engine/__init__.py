@@ -6,6 +6,7 @@
 True
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from simulation.engine.archive import Archive, list_snapshots, read_snapshot
@@ -13,6 +14,7 @@ from simulation.engine.bodies_csv import read_bodies, write_bodies
 from simulation.engine.cost import chunk_steps, estimate_cost_s, measure_speed
 from simulation.engine.custom import scenario_from_bodies
 from simulation.engine.errors import ArchiveDamaged, BadRequest, CheckpointDamaged, OutOfRange
+from simulation.engine.forces.user import UserForce, galactic_tide, uniform_field
 from simulation.engine.integrate import StepReport, advance, prove_by_retracing, retrace
 from simulation.engine.integrators import INTEGRATORS
 from simulation.engine.laws import Violation, live, series, summary, verdicts
@@ -55,6 +57,7 @@ __all__ = [
     "Series",
     "State",
     "StepReport",
+    "UserForce",
     "Violation",
     "advance",
     "check_fault",
@@ -62,6 +65,7 @@ __all__ = [
     "chunk_steps",
     "describe_run",
     "estimate_cost_s",
+    "galactic_tide",
     "list_snapshots",
     "live",
     "measure_speed",
@@ -76,16 +80,24 @@ __all__ = [
     "scenario_from_bodies",
     "series",
     "summary",
+    "uniform_field",
     "verdicts",
     "write_bodies",
 ]
 
 
-def prepare(scenario: str | Scenario, *, threads: int = 1, **options: Any) -> State:
+def prepare(
+    scenario: str | Scenario,
+    *,
+    threads: int = 1,
+    user_forces: Iterable[UserForce] = (),
+    **options: Any,
+) -> State:
     """Return the initial state of a scenario, checked against its limits (``BadRequest``).
 
-    ``options`` are those of ``check_request``; ``steps`` is how far the run is meant to go: a fault
-    must lie within it. The results do not depend on ``threads``.
+    ``user_forces`` act beside gravity. ``options`` are those of ``check_request``; ``steps`` is how
+    far the run is meant to go: a fault must lie within it. The results do not depend on
+    ``threads``.
     """
     request = check_request(scenario, **options)
-    return prepare_state(request, make_force(request, threads))
+    return prepare_state(request, make_force(request, threads), user_forces)

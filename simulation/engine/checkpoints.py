@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulation.engine.custom import scenario_of_limits
 from simulation.engine.errors import BadRequest, CheckpointDamaged
+from simulation.engine.forces.user import UserForce, check_user_forces
 from simulation.engine.requests import check_request
 from simulation.engine.scenarios import SCENARIOS, numbered
 from simulation.engine.series import Track
@@ -27,7 +29,7 @@ _DIGEST_BYTES = 32
 
 def to_bytes(state: State) -> bytes:
     """Return the whole run so far as bytes: state, references, proofs and series."""
-    header = {
+    header: dict[str, Any] = {
         "request": state.request.to_json(),
         "custom": state.definition.limits,
         "names": None if state.names == numbered(state.bodies) else state.names,
@@ -44,6 +46,9 @@ def to_bytes(state: State) -> bytes:
         "whole": state.whole.tolist(),
         "row": state.row.tolist(),
     }
+    if state.user_forces:
+        header["user_forces"] = [force.name for force in state.user_forces]
+        header["energy_scale_0"] = state.energy_scale_0
     text = json.dumps(header, allow_nan=False).encode("ascii")
     body = len(text).to_bytes(8, "little") + text
     body += state.mass.astype("<f8").tobytes()
@@ -51,10 +56,11 @@ def to_bytes(state: State) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def from_bytes(content: bytes) -> State:
+def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
     """Return the run of a checkpoint, verified against its checksum and its own digest.
 
-    Raises ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
+    A function is not stored: ``user_forces`` are those of the run, by the same names. Raises
+    ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
     """
     start = len(MAGIC) + _DIGEST_BYTES
     if not content.startswith(MAGIC):
@@ -63,16 +69,19 @@ def from_bytes(content: bytes) -> State:
     if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
         raise CheckpointDamaged("The checkpoint is damaged: its checksum does not match.")
     try:
-        return _rebuild(body)
+        return _rebuild(body, check_user_forces(user_forces))
     except (KeyError, ValueError, TypeError, BadRequest) as error:
         raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
 
 
-def _rebuild(body: bytes) -> State:
+def _rebuild(body: bytes, user_forces: tuple[UserForce, ...]) -> State:
     from simulation.engine.state import State
 
     size = int.from_bytes(body[:8], "little")
     header: dict[str, Any] = json.loads(body[8 : 8 + size])
+    named = header.get("user_forces", [])
+    if named != [force.name for force in user_forces]:
+        raise BadRequest(f"its user forces are {', '.join(named) or 'none'}; give just these")
     wanted = dict(header["request"])
     # A fixed scenario takes no number of bodies, but a checkpoint names it.
     bodies = wanted.pop("bodies")
@@ -86,7 +95,7 @@ def _rebuild(body: bytes) -> State:
         raise ValueError("the number of bodies is not the scenario's")
     mass, x_q, p_q = _arrays(body[8 + size :], bodies)
     names = numbered(bodies) if header["names"] is None else tuple(header["names"])
-    state = State(request, names, mass, x_q, p_q)
+    state = State(request, names, mass, x_q, p_q, user_forces=user_forces)
     if state.digest() != header["digest"]:
         raise ValueError("the state does not have the digest that was stored with it")
     _restore_history(state, header)
@@ -106,6 +115,10 @@ def _restore_history(state: State, header: dict[str, Any]) -> None:
     state.real[:] = header["real"]
     state.whole[:] = header["whole"]
     state.row[:] = header["row"]
+    if state.user_forces:
+        state.energy_scale_0 = float(header["energy_scale_0"])
+        # These may depend on the time, which the state did not know when it was made.
+        state.refresh()
 
 
 def _arrays(content: bytes, bodies: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,3 +17,12 @@ class CheckpointDamaged(ValueError):
 
 class ArchiveDamaged(ValueError):
     """An archive breaks at a snapshot, which the sentence names."""
+
+
+class NoAnswer(RuntimeError):
+    """Processes of a distributed run do not answer; the state stands at its last committed step."""
+
+    def __init__(self, sentence: str, ranks: tuple[int, ...] = ()) -> None:
+        """Take the sentence for a person, and the ranks that are silent."""
+        super().__init__(sentence)
+        self.ranks = ranks

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulation.engine import kernels, stepping
-from simulation.engine.errors import OutOfRange
+from simulation.engine.errors import NoAnswer, OutOfRange
+from simulation.engine.forces.user import read_and_verify_with_fields
 from simulation.engine.laws import Violation, describe_violation
 from simulation.engine.requests import Fault, check_fault
 from simulation.engine.state import State
@@ -22,6 +23,8 @@ _RANGES = (
     (kernels.LEFT_PAIR, "two bodies came too close"),
     (kernels.LEFT_MOMENTUM, "a body became too fast"),
 )
+# Beside the kernels' outcomes: the force's processes do not answer.
+_NO_ANSWER = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def advance(
     begun = state.step
     violation = None
     while violation is None and state.step < begun + steps:
-        block = min(BLOCK_STEPS, begun + steps - state.step)
+        block = min(state.steps_at_once_max or BLOCK_STEPS, begun + steps - state.step)
         drill = None
         if fault is not None and fault.step > state.step:
             drill = _drill(state, fault) if fault.step == state.step + 1 else None
@@ -100,8 +103,9 @@ def rewind(back: State, steps: int) -> bool:
     """Take a copy that was turned round ``steps`` steps back, in place; return whether it got
     there. A step that breaks a law or leaves the range is not taken.
     """
-    for begin in range(0, steps, BLOCK_STEPS):
-        block = min(BLOCK_STEPS, steps - begin)
+    block_max = back.steps_at_once_max or BLOCK_STEPS
+    for begin in range(0, steps, block_max):
+        block = min(block_max, steps - begin)
         done, outcome, _ = _call_kernel(back, block, -1, None)
         back.step -= done
         if outcome:
@@ -145,9 +149,15 @@ def _advance_block(state: State, steps: int, drill: _Drill | None) -> Violation 
         state.row[:] = record[done - 1]
     if not outcome:
         # The kernel compares modulo 2^64; this sum has no modulus.
-        if state.momentum_q() != state.momentum_0_q:
+        if "momentum" not in state.unclaimed and state.momentum_q() != state.momentum_0_q:
             raise AssertionError("the exact momentum differs where the kernel found none")
         return None
+    if outcome == _NO_ANSWER:
+        assert state.silence is not None
+        raise NoAnswer(
+            f"{state.silence} The run stopped at step {state.step}, the last that it committed.",
+            state.silence.ranks,
+        ) from state.silence
     left = [why for bit, why in _RANGES if outcome & bit]
     if left:
         state.refresh()
@@ -199,32 +209,49 @@ def _step_with_force(
 ) -> tuple[int, int, np.ndarray]:
     """Do what ``stepping.advance_verified`` does, with the state's own force."""
     record = np.zeros((steps, kernels.COLUMNS))
+    begin_step = getattr(state.force, "begin_step", None)
     for step in range(steps):
+        if begin_step is not None:
+            begin_step(state.step + direction * (step + 1))
         stepping.remember(state.x_q, state.p_q, state.k_q, state.u_q, state.before)
         kept = state.real.copy()
-        outcome = _composed_step(state, direction)
+        try:
+            outcome = _composed_step(state, direction)
+        except BaseException:  # a user's force may raise anything; the state stays whole
+            _undo(state, kept)
+            raise
         if not outcome:
             state.p_q[0, drill.push_body] += drill.push_q
-            outcome = kernels.read_and_verify(
-                state.x,
-                state.p_q,
-                state.k_q,
-                state.u_q,
-                state.mass,
-                state.real,
-                state.whole,
-                state.reading,
-                drill.altered,
-                record[step],
-            )
+            outcome = _read_and_verify(state, drill.altered, record[step]) & state.watched
         if outcome:
-            state.real[:] = kept
-            quantum = state.grid.length_quantum
-            stepping.restore(
-                state.x, state.x_q, state.p_q, state.k_q, state.u_q, state.before, quantum
-            )
+            _undo(state, kept)
             return step, int(outcome), record
     return steps, 0, record
+
+
+def _read_and_verify(state: State, altered: np.ndarray, row: np.ndarray) -> int:
+    if state.user_forces:
+        return read_and_verify_with_fields(state, altered, row)
+    outcome = kernels.read_and_verify(
+        state.x,
+        state.p_q,
+        state.k_q,
+        state.u_q,
+        state.mass,
+        state.real,
+        state.whole,
+        state.reading,
+        altered,
+        row,
+    )
+    return int(outcome)
+
+
+def _undo(state: State, kept: np.ndarray) -> None:
+    """Put back the integers of the step before, and its constants ``kept``."""
+    state.real[:] = kept
+    quantum = state.grid.length_quantum
+    stepping.restore(state.x, state.x_q, state.p_q, state.k_q, state.u_q, state.before, quantum)
 
 
 def _composed_step(state: State, direction: int) -> int:
@@ -241,7 +268,12 @@ def _composed_step(state: State, direction: int) -> int:
         )
         if left:
             return int(left)
-        if not state.evaluate(stage).within:
+        try:
+            within = state.evaluate(stage, direction).within
+        except NoAnswer as silence:
+            state.silence = silence
+            return _NO_ANSWER
+        if not within:
             return kernels.LEFT_PAIR
         left |= stepping.kick_all(state.p_q, state.k_q, direction * int(state.sign[stage]))
     return int(left)

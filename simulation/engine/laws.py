@@ -7,7 +7,7 @@ them at each step from the state (see ``kernels``). The reasons below are shown 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,11 @@ def verdicts(state: RunState) -> dict[str, Verdict]:
 
 def _verdict(state: RunState, name: str) -> Verdict:
     law = state.laws[name]
+    if name in state.unclaimed:
+        law = replace(law, reason=state.unclaimed[name])
+        reading = Reading(law.quantity, None, state.time_tu, "engine")
+        found = state.value(name) if name in state.tracks else None
+        return replace(verify(law, reading, None), found=found, reason=law.reason)
     if name == "mass":
         return _verify(state, law, state.mass_0_q, state.mass_q())
     if name == "information":
@@ -191,6 +196,8 @@ def _summary_of(state: RunState, name: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def _extremes(state: RunState, name: str, verdict: Verdict, unit: float) -> dict[str, Any]:
+    if name in state.unclaimed:
+        return dict.fromkeys(("max_abs_error", "limit", "worst_margin", "worst_step"))
     if name not in state.tracks:
         error = None if verdict.error is None else float(verdict.error) * unit
         return {
@@ -229,7 +236,7 @@ def _length(value: Any, unit: float) -> float | None:
 
 def series(state: RunState) -> dict[str, Series]:
     """Return error and limit along the run for each quantity that the kernel reads, in SI."""
-    return {name: _series_of(state, name) for name in state.tracks}
+    return {name: _series_of(state, name) for name in state.tracks if name not in state.unclaimed}
 
 
 def _series_of(state: RunState, name: str) -> Series:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conservation import Law, Value, exact_sum
+from simulation.engine.scenarios import Bodies
 from simulation.engine.series import Track
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class RunState(ABC):
         self.proved_steps = 0
         self.information_lost = False
         self.broken: dict[str, dict[str, Any]] = {}
+        # Laws that are not claimed, each with the reason; their verdict is UNKNOWN.
+        self.unclaimed: dict[str, str] = {}
         self.timings_s: dict[str, float] = {}
         self.residual_q = (0, 0, 0)
 
@@ -154,6 +157,10 @@ class RunState(ABC):
         """Return an independent copy (of everything but a force, which keeps no state)."""
         force = getattr(self, "force", None)
         return copy.deepcopy(self, {id(force): force})
+
+    def bodies_now(self) -> Bodies:
+        """Return names, masses, positions and velocities in N-body units."""
+        return Bodies(self.names, self.mass.copy(), self.positions_tu(), self.velocities_tu())
 
     def positions_m(self) -> np.ndarray:
         """Return the positions (N, 3) in metres."""

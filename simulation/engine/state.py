@@ -5,20 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from conservation import Value, exact_sum
 from simulation.engine import kernels
-from simulation.engine.errors import OutOfRange
+from simulation.engine.errors import NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
 from simulation.engine.forces.direct import DirectSummation
+from simulation.engine.forces.user import (
+    ROUND_OFF,
+    UserForce,
+    add_user_kicks,
+    broken_laws,
+    check_user_forces,
+    laws_with,
+)
 from simulation.engine.grid import Grid, choose_grid, quantise
 from simulation.engine.integrators import INTEGRATORS, Composition
 from simulation.engine.promises import promises
 from simulation.engine.requests import Request
 from simulation.engine.run_state import RunState
 
+_BROKE = {
+    "energy": kernels.BROKE_ENERGY,
+    "momentum": kernels.BROKE_MOMENTUM,
+    "angular_momentum": kernels.BROKE_SPIN,
+}
 _LIMIT = {"energy": kernels.ENERGY_LIMIT, "angular_momentum": kernels.SPIN_LIMIT}
 
 
@@ -36,10 +50,13 @@ class State(RunState):
         x_q: np.ndarray,
         p_q: np.ndarray,
         force: Force | None = None,
+        user_forces: Iterable[UserForce] = (),
     ) -> None:
         """Take the integers of step 0 and read every quantity's reference from them."""
         super().__init__(request, names, mass)
-        self.laws = promises(request)
+        self.user_forces = check_user_forces(user_forces)
+        self.laws = laws_with(promises(request), self.user_forces)
+        self.unclaimed = broken_laws(self.user_forces)
         self.x_q = x_q
         self.p_q = p_q
         self.force: Force = force if force is not None else make_force(request)
@@ -60,6 +77,8 @@ class State(RunState):
         self.sign = np.array([1 if weight >= 0.0 else -1 for weight in method.kicks])
         moves = np.array(method.weights)[:, None] * self.dt_tu * quantum
         self.drift = moves / (self.inertia * self.grid.length_quantum)
+        # Why the force's processes did not finish the last step that was begun.
+        self.silence: NoAnswer | None = None
         self.x = np.zeros((3, n))
         self.k_q = np.zeros((3, n), dtype=np.int64)
         self.u_q = np.zeros(n, dtype=np.int64)
@@ -81,6 +100,10 @@ class State(RunState):
         self.real[kernels.ORDER] = method.order
         self.real[kernels.ENERGY_COEFFICIENT] = method.energy_coefficient
         self.real[kernels.FORCE_ERROR] = self.request.accuracy or 0.0
+        if self.user_forces:
+            self.real[kernels.FORCE_ERROR] += ROUND_OFF
+        # The potential energy of user forces, its parts by magnitude, and the scale of all others.
+        self.field_energy_tu = self.field_scale_tu = self.energy_scale_0 = 0.0
 
     def _kick(self, weight: float) -> Kick:
         """Return how hard pairs kick in ``weight`` steps."""
@@ -100,15 +123,45 @@ class State(RunState):
     @property
     def runs_in_one_kernel(self) -> bool:
         """Whether steps are taken inside one kernel: direct summation on one thread."""
+        if self.user_forces:
+            return False
         return isinstance(self.force, DirectSummation) and self.force.threads == 1
 
-    def evaluate(self, stage: int) -> Evaluation:
-        """Write the kicks of a stage at the current positions, and add up what it cost."""
+    @property
+    def watched(self) -> int:
+        """The bits of the laws that are claimed; see ``kernels``."""
+        return ~sum(_BROKE[name] for name in self.unclaimed)
+
+    @property
+    def steps_at_once_max(self) -> int | None:
+        """How many steps may be taken in one stretch; None for any number.
+
+        A user's function may raise: then the steps before it must have been counted.
+        """
+        return 1 if self.user_forces else None
+
+    def evaluate(self, stage: int, direction: int = 0) -> Evaluation:
+        """Write the kicks of a stage at the current positions, and add up what it cost.
+
+        ``direction`` is that of the step under way, 0 for the state as it stands.
+        """
         found = self.force.evaluate(self.x, self.kicks[stage], self.k_q, self.u_q)
         self.residual_q = found.residual_q
         for name, seconds in found.timings_s.items():
             self.timings_s[name] = self.timings_s.get(name, 0.0) + seconds
+        if self.user_forces and found.within:
+            add_user_kicks(self, stage, self._time_of_kick_tu(stage, direction))
         return found
+
+    def _time_of_kick_tu(self, stage: int, direction: int) -> float:
+        """Return the time of the kick after a stage's drift, the same number on either way."""
+        if direction == 0:
+            return self.time_tu
+        weights, stages = self.method.weights, self.method.stages
+        begin = self.step if direction > 0 else self.step - 1
+        drifts = stage + 1 if direction > 0 else stages - 1 - stage
+        share = 1.0 if drifts == stages else math.fsum(weights[:drifts])
+        return (begin + share) * self.dt_tu
 
     def refresh(self) -> None:
         """Recompute forces and readings from the integers (after a rollback or a checkpoint)."""
@@ -117,17 +170,24 @@ class State(RunState):
             raise OutOfRange(
                 f"{self.definition.title} cannot start: two bodies are too close for its integers."
             )
+        self.read()
+
+    def read(self) -> None:
+        """Read energy and angular momentum of the integers and kicks as they stand."""
         kernels.read_state(self.x, self.p_q, self.k_q, self.u_q, self.mass, self.real, self.reading)
+        self.reading[kernels.POTENTIAL] += self.field_energy_tu
 
     def _take_references(self) -> None:
         self.refresh()
         real, reading = self.real, self.reading
         real[kernels.ENERGY_0] = self.energy_tu
-        if self.request.force == "direct":
+        if real[kernels.FORCE_ERROR] == 0.0:
             self.read_second_order()
             real[kernels.BOUND_0] = reading[kernels.BOUND]
         real[kernels.POTENTIAL_1] = reading[kernels.POTENTIAL]
-        real[kernels.ENERGY_SCALE_0] = reading[kernels.KINETIC] - reading[kernels.POTENTIAL]
+        self.energy_scale_0 = reading[kernels.KINETIC] - reading[kernels.POTENTIAL]
+        self.energy_scale_0 += 2.0 * self.field_scale_tu
+        real[kernels.ENERGY_SCALE_0] = self.energy_scale_0 + 2.0 * self.field_scale_tu
         real[kernels.SPIN_SCALE_0] = reading[kernels.SPIN_SCALE]
         real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1] = self.angular_momentum_tu
         self.momentum_0_q = self.momentum_q()
@@ -259,11 +319,11 @@ class State(RunState):
         return to_bytes(self)
 
     @staticmethod
-    def from_bytes(content: bytes) -> State:
+    def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
         """Return the state of a checkpoint, or raise ``CheckpointDamaged``."""
         from simulation.engine.checkpoints import from_bytes
 
-        return from_bytes(content)
+        return from_bytes(content, user_forces)
 
 
 def make_force(request: Request, threads: int = 1) -> Force:
@@ -282,7 +342,9 @@ def grid_of(request: Request) -> Grid:
     return choose_grid(request.definition, request.bodies, request.softening_tu, weight)
 
 
-def prepare_state(request: Request, force: Force | None = None) -> State:
+def prepare_state(
+    request: Request, force: Force | None = None, user_forces: Iterable[UserForce] = ()
+) -> State:
     """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``."""
     bodies = request.definition.build(request.bodies, request.seed)
     grid = grid_of(request)
@@ -294,6 +356,7 @@ def prepare_state(request: Request, force: Force | None = None) -> State:
         quantise(bodies.position, grid.length_exponent),
         quantise(inertia[:, None] * bodies.velocity, grid.momentum_exponent),
         force,
+        user_forces,
     )
 
 
