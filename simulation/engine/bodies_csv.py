@@ -1,4 +1,4 @@
-"""Bodies as text: one row a body, in and out, in N-body units."""
+"""Bodies as text: one row a body, in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import io
 import numpy as np
 
 from simulation.engine.errors import BadRequest
-from simulation.engine.run_state import RunState
 from simulation.engine.scenarios import Bodies
 
 COLUMNS = ("body", "mass", "x", "y", "z", "vx", "vy", "vz")
@@ -19,8 +18,9 @@ _NAME_MAX = 80
 def read_bodies(text: str) -> Bodies:
     """Return the bodies of CSV text with the columns body, mass, x, y, z, vx, vy, vz.
 
-    Any order; a column may name its unit (``x_au``) as long as all are N-body units, G = 1. Lines
-    that start with # are left out. Raises ``BadRequest`` with the line that will not do.
+    Columns in any order, in units of the caller's (``units.convert_bodies``); a column may name its
+    own (``x_au``), which is not looked at. Lines that start with # are left out. Raises
+    ``BadRequest`` with the line that will not do.
     """
     lines = [
         (number, line)
@@ -55,13 +55,13 @@ def read_bodies(text: str) -> Bodies:
     )
 
 
-def write_bodies(state: RunState) -> str:
+def write_bodies(bodies: Bodies) -> str:
     """Return what ``read_bodies`` reads; each number is written to give the same bits back."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    table = np.column_stack([state.mass, state.positions_tu(), state.velocities_tu()])
-    for name, row in zip(state.names, table.tolist(), strict=True):
+    table = np.column_stack([bodies.mass, bodies.position, bodies.velocity])
+    for name, row in zip(bodies.names, table.tolist(), strict=True):
         writer.writerow([name, *map(repr, row)])
     return file.getvalue()
 

@@ -128,6 +128,7 @@ def test_bad_input_exits_2_with_a_sentence_and_no_output(arguments):
         (["--resume", "gone.aii"], "gone.aii cannot be read"),
         (["--input", "gone.csv"], "gone.csv cannot be read"),
         (["kepler", "--input", "gone.csv"], "not both"),
+        (["kepler", "--units", "furlong"], "There are no units 'furlong'"),
         (["kepler", "--output", "final.txt"], "--output ends in .csv or .npz"),
         (["kepler", "--output", "/no/such/folder/final.csv"], "cannot be written"),
         (["kepler", "--archive", "/no/such/folder/a.aii"], "cannot be written"),
@@ -188,6 +189,22 @@ class TestFiles:
         assert before[0] == after[0] == "body,mass,x,y,z,vx,vy,vz"
         assert [line.split(",")[:2] for line in before] == [line.split(",")[:2] for line in after]
         assert before[1:] != after[1:]
+
+    def test_a_file_may_be_in_other_units(self, tmp_path):
+        """The Earth's orbit: 1 au at 2 pi au a year."""
+        path, after = tmp_path / "bodies.csv", tmp_path / "after.csv"
+        rows = "sun,1,0,0,0,0,0,0", "earth,0,1,0,0,0,6.283185307179586,0"
+        path.write_text("\n".join(["body,mass,x,y,z,vx,vy,vz", *rows]))
+        run("--input", str(path), "--units", "au-Msun-yr", "--steps", "100", "--output", str(after))
+        earth = after.read_text().splitlines()[2].split(",")
+        assert np.hypot(float(earth[2]), float(earth[3])) == pytest.approx(1.0, rel=0.05)
+        found = run("--input", str(path), "--units", "au-Msun-yr", "--steps", "1")
+        # The same speed in N-body units is 1, and the angular momentum of a body without mass 0.
+        assert found["quantities"]["mass"]["initial"] == pytest.approx(1.988e30, rel=1e-3)
+        run("kepler", "--steps", "1", "--units", "SI", "--output", str(after))
+        assert float(after.read_text().splitlines()[1].split(",")[2]) == pytest.approx(
+            -0.45 * 149_597_870_700.0, rel=1e-3
+        )
 
     def test_npz_holds_bodies_errors_and_summary(self, tmp_path):
         path = tmp_path / "final.npz"

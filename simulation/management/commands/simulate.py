@@ -15,7 +15,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from simulation import engine, exports
-from simulation.engine import ArchiveDamaged, BadRequest, Fault, Outcome, OutOfRange, Progress
+from simulation.engine import (
+    ArchiveDamaged,
+    BadRequest,
+    Fault,
+    Outcome,
+    OutOfRange,
+    Progress,
+    units,
+)
 from simulation.figures import seconds
 
 GOOD, BAD_INPUT, VIOLATED = 0, 2, 3
@@ -67,7 +75,12 @@ class Command(BaseCommand):
         what.add_argument(
             "--input",
             metavar="FILE.csv",
-            help="bodies of your own: body, mass, x, y, z, vx, vy, vz in N-body units (G = 1)",
+            help="bodies of your own: body, mass, x, y, z, vx, vy, vz",
+        )
+        what.add_argument(
+            "--units",
+            metavar="U",
+            help="of --input and of --output's .csv: N-body (G = 1), SI or au-Msun-yr (N-body)",
         )
         what.add_argument("--bodies", metavar="N", help="number of bodies (star clusters only)")
         what.add_argument("--steps", metavar="K", help="number of steps")
@@ -138,6 +151,8 @@ class Command(BaseCommand):
         if every is not None and (every < 1 or options["archive"] is None):
             raise BadRequest("--snapshot-every is 1 or more and needs an --archive.")
         output = _output(options["output"])
+        if options["units"] is not None:
+            units.find_units(options["units"])
         if fault is not None:
             engine.check_fault(fault, request)
         progress = _ProgressLine(self)
@@ -156,7 +171,7 @@ class Command(BaseCommand):
         finally:
             progress.clear()
         if output is not None:
-            _write_output(output, outcome)
+            _write_output(output, outcome, options["units"])
         return outcome
 
     def _print_table(self, outcome: Outcome, result: dict[str, Any]) -> None:
@@ -217,6 +232,10 @@ def _request(options: dict[str, Any]) -> engine.Request:
         if options["scenario"] is not None:
             raise BadRequest("Give a scenario or --input, not both.")
         bodies = engine.read_bodies(_read_text(Path(options["input"])))
+        if options["units"] is not None:
+            bodies = units.convert_bodies(
+                bodies, units.find_units(options["units"]), units.nbody_units()
+            )
         scenario = engine.scenario_from_bodies(bodies, softening_tu=softening or 0.0)
     elif options["scenario"] is None:
         raise BadRequest(
@@ -280,10 +299,14 @@ def _output(name: str | None) -> Path | None:
     return path
 
 
-def _write_output(path: Path, outcome: Outcome) -> None:
+def _write_output(path: Path, outcome: Outcome, units_name: str | None) -> None:
     """Write all of the file or nothing: under another name first."""
     if path.suffix == ".csv":
-        content = engine.write_bodies(outcome.state).encode("utf-8")
+        bodies = outcome.state.bodies_now()
+        if units_name is not None:
+            own = units.units_of(outcome.request.definition)
+            bodies = units.convert_bodies(bodies, own, units.find_units(units_name))
+        content = engine.write_bodies(bodies).encode("utf-8")
     else:
         content = exports.to_npz(outcome.state, summary=outcome.to_json())
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
