@@ -41,15 +41,22 @@ def final_state_csv(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Send the object that ``manage.py simulate --json`` prints, with how the run ended."""
     run = selectors.get_run(run_id)
+    wanted = run.engine_request
+    # What was asked for, also of a run without a summary yet.
+    asked = {**wanted.to_json(), "softening_tu": wanted.softening_tu}
+    del asked["softening"]
     ending = {
         "run": str(run.pk),
+        "proof": run.proof,
         "state": run.state,
         "failure": run.failure or None,
         "violation": run.violation,
         "fault": run.fault,
         "provenance": run.provenance,
     }
-    response = JsonResponse({**(run.summary or {}), **ending}, json_dumps_params={"indent": 2})
+    response = JsonResponse(
+        {**asked, **(run.summary or {}), **ending}, json_dumps_params={"indent": 2}
+    )
     response["Content-Disposition"] = f'attachment; filename="{run.scenario}-{run.short_id}.json"'
     return response
 

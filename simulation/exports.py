@@ -14,13 +14,12 @@ from simulation import engine
 COLUMNS = ("name", "mass_kg", "x_m", "y_m", "z_m", "vx_m_per_s", "vy_m_per_s", "vz_m_per_s")
 
 
-def to_npz(state: engine.State, *, summary: dict[str, Any] | None = None) -> bytes:
+def to_npz(state: engine.RunState, *, summary: dict[str, Any] | None = None) -> bytes:
     """Return a NumPy archive: SI arrays, the integers that the digest is taken over, each
     quantity's error and limit along the run, and a summary as JSON text.
 
     Readable with ``numpy.load(..., allow_pickle=False)``.
     """
-    grid = state.grid
     series = {
         f"{quantity}_{name}": array
         for quantity, found in engine.series(state).items()
@@ -34,20 +33,29 @@ def to_npz(state: engine.State, *, summary: dict[str, Any] | None = None) -> byt
         position_m=state.positions_m(),
         velocity_m_per_s=state.velocities_m_per_s(),
         mass_tu=state.mass,
-        position_q=state.integer_positions(),
-        momentum_q=state.integer_momenta(),
-        length_exponent=np.int64(grid.length_exponent),
-        momentum_exponent=np.int64(grid.momentum_exponent),
         step=np.int64(state.step),
         time_s=np.float64(state.time_s),
         digest=np.array(state.digest()),
         summary=np.array(json.dumps(summary or {}, allow_nan=False)),
+        **_integers(state),
         **series,
     )
     return file.getvalue()
 
 
-def to_csv(state: engine.State) -> str:
+def _integers(state: engine.RunState) -> dict[str, Any]:
+    """Return what the digest is taken over, of a state of integers; a state of doubles has none."""
+    if not isinstance(state, engine.State):
+        return {}
+    return {
+        "position_q": state.integer_positions(),
+        "momentum_q": state.integer_momenta(),
+        "length_exponent": np.int64(state.grid.length_exponent),
+        "momentum_exponent": np.int64(state.grid.momentum_exponent),
+    }
+
+
+def to_csv(state: engine.RunState) -> str:
     """Return one row a body in SI; each number is written to give the same bits back."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -12,6 +12,7 @@ from django import forms
 from simulation import engine
 from simulation.engine import BadRequest, Fault, Request, Scenario
 from simulation.figures import count, sci
+from simulation.wording import title_of_force, title_of_integrator
 
 DEFAULT_SCENARIO = "solar_system"
 NO_FAULT = ""
@@ -30,6 +31,14 @@ FAULT_QUANTITIES = [
     ("angular_momentum", "Angular momentum"),
     ("mass", "Mass"),
 ]
+
+
+METHOD = ("integrator", "force", "accuracy", "softening")
+
+
+def _accuracy_of(force: str) -> float | None:
+    """Return the accuracy that the engine takes for a force when none is given."""
+    return engine.check_request(DEFAULT_SCENARIO, force=force).accuracy
 
 
 def _whole(label: str, missing: str, **options: Any) -> forms.IntegerField:
@@ -63,6 +72,28 @@ class RunRequest(forms.Form):
     steps = _whole("Steps", "Enter the number of steps.")
     dt_tu = _number("Time step", "Enter the time step.")
     seed = _whole("Seed", "Enter a seed, such as 0.")
+    integrator = forms.ChoiceField(
+        label="Integrator",
+        required=False,
+        error_messages={"invalid_choice": "There is no such integrator. Choose one of the list."},
+    )
+    force = forms.ChoiceField(
+        label="Force",
+        required=False,
+        help_text="Direct summation is exact, N² pairs a step. The multipole method takes a time "
+        "in proportion to N: faster from some thousand bodies on.",
+        error_messages={"invalid_choice": "There is no such force. Choose one of the list."},
+    )
+    accuracy = forms.TypedChoiceField(
+        label="Accuracy of the forces",
+        required=False,
+        coerce=float,
+        empty_value=None,
+        help_text="The root mean square of the relative errors, at most. Direct summation has none "
+        "to choose.",
+        error_messages={"invalid_choice": "There is no such accuracy. Choose one of the list."},
+    )
+    softening = _number("Softening length", "Enter a length.", required=False)
 
     def __init__(self, *args: Any, scenario: Scenario, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,6 +101,7 @@ class RunRequest(forms.Form):
         self.engine_request: Request | None = None
         self.fields["scenario"].choices = [(s.name, s.title) for s in engine.SCENARIOS.values()]  # type: ignore[attr-defined]
         self._describe_limits()
+        self._offer_methods()
 
     def _describe_limits(self) -> None:
         chosen = self.chosen
@@ -87,19 +119,51 @@ class RunRequest(forms.Form):
             # Nothing to choose and nothing drawn at random.
             del self.fields["bodies"], self.fields["seed"]
 
+    def _offer_methods(self) -> None:
+        default = engine.check_request(self.chosen.name)
+        offered = {
+            "integrator": [(name, title_of_integrator(name)) for name in engine.INTEGRATORS],
+            "force": [(name, title_of_force(name)) for name in engine.FORCES],
+            "accuracy": [(f"{each:g}", sci(each, 1)) for each in engine.ACCURACIES],
+        }
+        for name, choices in offered.items():
+            self.fields[name].choices = choices  # type: ignore[attr-defined]
+        self.fields["integrator"].initial = default.integrator
+        self.fields["force"].initial = default.force
+        with_accuracy = [force for force in engine.FORCES if _accuracy_of(force) is not None]
+        self.fields["accuracy"].initial = f"{_accuracy_of(with_accuracy[0]):g}"
+        softening = sci(self.chosen.softening_tu)
+        of = "" if self.chosen.is_fixed else f" for {count(self.chosen.bodies)} bodies"
+        self.fields[
+            "softening"
+        ].help_text = f"Empty: the scenario's own, {softening}{of}. Or 0, or 1e-6 to 1000."
+
     def clean(self) -> dict[str, Any]:
         """Hold each field, then all together, to the engine's limits."""
         cleaned = super().clean() or {}
         given = {
             name: cleaned[name]
-            for name in ("bodies", "steps", "dt_tu", "seed")
-            if cleaned.get(name) is not None
+            for name in ("bodies", "steps", "dt_tu", "seed", "integrator", "force", "softening")
+            if cleaned.get(name) not in (None, "")
         }
+        force = given.get("force")
+        if force and _accuracy_of(force) is not None and cleaned.get("accuracy") is not None:
+            # What an exact force does not need may stay as it is.
+            given["accuracy"] = cleaned["accuracy"]
         for name, value in given.items():
-            self._ask_engine(name, {name: value})
+            # In the smallest run, so that a field answers for itself alone.
+            with_it = {"force": force} if name == "accuracy" else {}
+            self._ask_engine(name, self._smallest | with_it | {name: value})
+        if not self.errors:
+            methods = {name: given[name] for name in METHOD if name in given}
+            self._ask_engine("force", self._smallest | methods)
         if not self.errors:
             self.engine_request = self._ask_engine(None, given)
         return cleaned
+
+    @property
+    def _smallest(self) -> dict[str, Any]:
+        return {"steps": 1} | ({} if self.chosen.is_fixed else {"bodies": self.chosen.bodies_min})
 
     def _ask_engine(self, field: str | None, given: dict[str, Any]) -> Request | None:
         try:

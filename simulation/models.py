@@ -54,6 +54,8 @@ class Run(models.Model):
         WHOLE = "WHOLE", "every stretch as it goes, and the whole run at its end"
         STRETCHES = "STRETCHES", "every stretch as it goes"
         SAMPLES = "SAMPLES", "one stretch in ten"
+        # An integrator on real numbers rounds in every step: there is no way back to compare.
+        NONE = "NONE", "nothing: this integrator cannot be run backwards bit for bit"
 
     ACTIVE: ClassVar = (State.QUEUED, State.RUNNING)
     FINAL: ClassVar = (State.DONE, State.VIOLATED, State.FAILED, State.CANCELLED)
@@ -64,6 +66,12 @@ class Run(models.Model):
     dt_tu = models.FloatField()
     steps = models.PositiveBigIntegerField()
     seed = models.PositiveBigIntegerField()
+    # Names of the engine; the accuracy is null where the force is exact.
+    integrator = models.CharField(max_length=40, default="leapfrog")
+    force = models.CharField(max_length=16, default="direct")
+    accuracy = models.FloatField(null=True)
+    # Null: the scenario's own softening length.
+    softening_tu = models.FloatField(null=True)
     # The keys of engine.Fault; null when the run carries none.
     fault = models.JSONField(null=True)
     proof = models.CharField(max_length=16, choices=Proof)
@@ -130,6 +138,15 @@ class Run(models.Model):
             models.CheckConstraint(condition=Q(steps__gt=0), name="run_steps_positive"),
             models.CheckConstraint(condition=Q(bodies__gt=0), name="run_bodies_positive"),
             models.CheckConstraint(
+                condition=Q(force="direct", accuracy__isnull=True)
+                | ~Q(force="direct") & Q(accuracy__isnull=False, accuracy__gt=0),
+                name="run_accuracy_iff_not_exact",
+            ),
+            models.CheckConstraint(
+                condition=Q(softening_tu__isnull=True) | Q(softening_tu__gte=0),
+                name="run_softening_not_negative",
+            ),
+            models.CheckConstraint(
                 condition=Q(step_done__lte=F("steps")), name="run_step_done_within_steps"
             ),
             models.CheckConstraint(
@@ -178,7 +195,17 @@ class Run(models.Model):
         """What the engine is asked for."""
         from simulation.engine import Request
 
-        return Request(self.scenario, self.bodies, self.dt_tu, self.steps, self.seed)
+        return Request(
+            self.scenario,
+            self.bodies,
+            self.dt_tu,
+            self.steps,
+            self.seed,
+            self.integrator,
+            self.force,
+            self.accuracy,
+            self.softening_tu,
+        )
 
     @property
     def engine_fault(self) -> Fault | None:

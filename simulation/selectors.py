@@ -12,7 +12,7 @@ from simulation.figures import count
 from simulation.models import Checkpoint, Run, RunQuerySet, RunResult
 from simulation.services.requests import RunUnknown
 from simulation.services.settling import describe_series
-from simulation.wording import describe_proof
+from simulation.wording import describe_proof, describe_proof_of
 from tenants.errors import NotFound
 
 
@@ -144,6 +144,8 @@ def list_laws(run: Run) -> list[Law]:
 def _meaning(name: str, found: dict[str, Any], run: Run) -> str:
     steps = run.summary["steps_done"] if run.summary else run.step_done
     if name == "information":
+        if run.proof == Run.Proof.NONE:
+            return describe_proof_of(run)
         return describe_proof(found["proved_steps"], steps)
     if found["verdict"] == "VIOLATED":
         return f"Broken in step {count(found['worst_step'])}."

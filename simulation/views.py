@@ -15,10 +15,15 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from simulation import engine, forms, selectors, services
 from simulation.cost import estimate_cost
-from simulation.figures import length_of_time
+from simulation.figures import length_of_time, sci
 from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
-from simulation.wording import describe_proof_of, describe_run
+from simulation.wording import (
+    describe_force,
+    describe_proof_of,
+    describe_run,
+    title_of_integrator,
+)
 from tenants.models import User
 from tenants.permissions import check_permission, has_permission, require_permission
 
@@ -37,7 +42,14 @@ def runs(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "page": page,
-        "rows": [(run, engine.SCENARIOS[run.scenario].title) for run in page],
+        "rows": [
+            (
+                run,
+                engine.SCENARIOS[run.scenario].title,
+                f"{title_of_integrator(run.integrator)}, {describe_force(run.engine_request)}",
+            )
+            for run in page
+        ],
         "state": state,
         "scenario": scenario,
         "states": Run.State.choices,
@@ -67,7 +79,8 @@ def new_run(request: HttpRequest) -> HttpResponse:
         return render(request, "simulation/run_form.html", _form_context(form))
     if not form.is_valid():
         return render(request, "simulation/run_form.html", _form_context(form), status=422)
-    cleaned = form.cleaned_data
+    cleaned, wanted = form.cleaned_data, form.engine_request
+    assert wanted is not None  # the form is valid
     run = services.request_run(
         acting_user=_person(request),
         scenario=form.chosen.name,
@@ -75,6 +88,10 @@ def new_run(request: HttpRequest) -> HttpResponse:
         steps=cleaned["steps"],
         dt_tu=cleaned["dt_tu"],
         seed=cleaned.get("seed") or 0,
+        integrator=wanted.integrator,
+        force=wanted.force,
+        accuracy=wanted.accuracy,
+        softening_tu=wanted.softening,
         fault=form.fault,
         requested_at=timezone.now(),
     )
@@ -94,6 +111,7 @@ def _form_context(form: forms.RunRequest) -> dict[str, Any]:
         "form": form,
         "chosen": form.chosen,
         "unit_of_time": length_of_time(form.chosen.time_s),
+        "unit_of_length": f"{sci(form.chosen.length_m)} m",
         **_estimate_context(form),
     }
 
@@ -113,10 +131,15 @@ def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
         **context,
         "cost": cost,
         "wanted": wanted,
-        "interactions": wanted.bodies * (wanted.bodies - 1) * wanted.steps,
+        "force": describe_force(wanted),
+        "is_exact": wanted.accuracy is None,
+        "interactions": wanted.bodies * (wanted.bodies - 1) * wanted.steps * wanted.evaluations,
+        "body_steps": wanted.bodies * wanted.steps,
         "span": length_of_time(wanted.steps * wanted.dt_tu * form.chosen.time_s),
         "too_long": cost.total_s > services.ESTIMATE_S_MAX,
         "estimate_max_s": services.ESTIMATE_S_MAX,
+        "step_too_long": cost.step_s > services.STEP_S_MAX,
+        "step_max_s": services.STEP_S_MAX,
     }
 
 
@@ -139,6 +162,9 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     context = {
         **_progress_context(found),
         "scenario": engine.SCENARIOS[found.scenario],
+        "integrator": title_of_integrator(found.integrator),
+        "force": describe_force(found.engine_request),
+        "softening_tu": found.engine_request.softening_tu,
         "laws": selectors.list_laws(found),
         "proof": describe_proof_of(found),
         "has_state": hasattr(found, "result"),

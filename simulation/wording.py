@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simulation import engine
-from simulation.figures import count
+from simulation.figures import count, sci
 from simulation.models import Run
 
 
@@ -18,8 +18,32 @@ def describe_proof_of(run: Run) -> str:
     """Return the same for a run that has ended with a summary; "" for another."""
     if not run.summary:
         return ""
+    if run.proof == Run.Proof.NONE:
+        return "Information not proved: this integrator cannot be run backwards bit for bit."
     proved = run.summary["quantities"]["information"]["proved_steps"]
     return describe_proof(proved, run.summary["steps_done"])
+
+
+FORCES = {"direct": "Direct summation", "fmm": "Fast multipole method"}
+
+
+def title_of_force(force: str) -> str:
+    """Return a force's name for people."""
+    return FORCES.get(force, force)
+
+
+def title_of_integrator(integrator: str) -> str:
+    """Return an integrator's name for people; its own for one that is no longer offered."""
+    known = engine.INTEGRATORS.get(integrator)
+    title = known.title if known is not None else integrator
+    return title[:1].upper() + title[1:]
+
+
+def describe_force(request: engine.Request) -> str:
+    """Return the force with its accuracy: fast multipole method to 1e-4 (rms)."""
+    if request.accuracy is None:
+        return title_of_force(request.force)
+    return f"{title_of_force(request.force)}, forces to {sci(request.accuracy, 1)} (rms)"
 
 
 def describe_run(run: Run) -> str:
@@ -47,6 +71,6 @@ def describe_run(run: Run) -> str:
 
 def _laws(run: Run) -> str:
     # Of information only the stretches that were retraced are known: no word about the others.
-    if run.proof == Run.Proof.SAMPLES:
+    if run.proof in (Run.Proof.SAMPLES, Run.Proof.NONE):
         return "energy, momentum, angular momentum and mass"
     return "every law"

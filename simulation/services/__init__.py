@@ -7,9 +7,11 @@ from simulation.services.recovery import reap_runs
 from simulation.services.requests import (
     ESTIMATE_S_MAX,
     RUNS_ACTIVE_MAX,
+    STEP_S_MAX,
     RunNotActive,
     RunTooLong,
     RunUnknown,
+    StepTooLong,
     TooManyActiveRuns,
     cancel_run,
     request_run,
@@ -19,9 +21,11 @@ from simulation.services.requests import (
 __all__ = [
     "ESTIMATE_S_MAX",
     "RUNS_ACTIVE_MAX",
+    "STEP_S_MAX",
     "RunNotActive",
     "RunTooLong",
     "RunUnknown",
+    "StepTooLong",
     "TooManyActiveRuns",
     "cancel_run",
     "execute_run",

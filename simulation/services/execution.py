@@ -21,6 +21,7 @@ from simulation import engine
 from simulation.cost import SAMPLE_EVERY
 from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.integrate import note_retraced
+from simulation.engine.outcome import measure_force_rms
 from simulation.engine.state import prepare_state
 from simulation.models import Checkpoint, Run
 from simulation.services.claims import LostClaim, claim_run
@@ -69,6 +70,7 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
             )
         ending = replace(
             ending,
+            force_rms=measure_error(ending.engine_state),
             wall_s=keeper.wall_s,
             steps_retraced=keeper.steps_retraced,
             provenance=engine.describe_run(run.engine_request),
@@ -79,6 +81,13 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
         logger.info("run %s is no longer ours: stopping", run_id)
     if bug is not None:
         raise bug
+
+
+def measure_error(state: engine.State | None) -> float | None:
+    """Return the rms error of the forces at the end; None where they are exact, or unknown."""
+    if state is None or state.request.accuracy is None:
+        return None
+    return measure_force_rms(state)
 
 
 def load_state(run: Run, keeper: Keeper) -> engine.State:
@@ -130,7 +139,7 @@ def integrate(run: Run, state: engine.State, keeper: Keeper) -> engine.Violation
     stretch = 0
     while state.step < run.steps:
         begun_s = time.perf_counter()
-        with_retrace = run.proof != Run.Proof.SAMPLES or stretch % SAMPLE_EVERY == 0
+        with_retrace = is_retraced(run.proof, stretch)
         report = engine.advance(
             state, min(steps, run.steps - state.step), retrace=with_retrace, fault=fault
         )
@@ -140,6 +149,13 @@ def integrate(run: Run, state: engine.State, keeper: Keeper) -> engine.Violation
         steps = next_stretch(steps, time.perf_counter() - begun_s)
         stretch += 1
     return None
+
+
+def is_retraced(proof: str, stretch: int) -> bool:
+    """Return whether a stretch is run backwards at once."""
+    if proof == Run.Proof.SAMPLES:
+        return stretch % SAMPLE_EVERY == 0
+    return proof != Run.Proof.NONE
 
 
 def next_stretch(steps: int, took_s: float) -> int:

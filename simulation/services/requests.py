@@ -24,6 +24,9 @@ RUNS_ACTIVE_MAX = 4
 # Well below the broker's visibility time-out (24 h), at which a running task would be delivered
 # again.
 ESTIMATE_S_MAX = 6 * 3600.0
+# A step cannot be interrupted. With its retrace it takes up to three evaluations, and a worker that
+# is silent for ten seconds is taken for lost (``recovery``).
+STEP_S_MAX = 2.0
 
 
 class RunUnknown(NotFound):
@@ -44,6 +47,12 @@ class RunTooLong(Invalid):
     code = "run_too_long"
 
 
+class StepTooLong(Invalid):
+    """A single step takes longer than a worker may be silent."""
+
+    code = "step_too_long"
+
+
 class RunNotActive(Conflict):
     """The run has ended already."""
 
@@ -60,20 +69,41 @@ def request_run(
     dt_tu: float | None = None,
     steps: int | None = None,
     seed: int = 0,
+    integrator: str = "leapfrog",
+    force: str = "direct",
+    accuracy: float | None = None,
+    softening_tu: float | None = None,
     fault: Fault | None = None,
 ) -> Run:
     """Queue a run and return it; what is not given is the scenario's default.
 
-    Raises ``Invalid`` with the engine's sentence, ``RunTooLong``, and ``TooManyActiveRuns``. Takes
-    a lock per tenant, so that two requests at once cannot both get the last place.
+    Raises ``Invalid`` with the engine's sentence, ``RunTooLong``, ``StepTooLong``, and
+    ``TooManyActiveRuns``. Takes a lock per tenant, so that two requests at once cannot both get the
+    last place.
     """
     try:
-        request = engine.check_request(scenario, bodies=bodies, dt_tu=dt_tu, steps=steps, seed=seed)
+        request = engine.check_request(
+            scenario,
+            bodies=bodies,
+            dt_tu=dt_tu,
+            steps=steps,
+            seed=seed,
+            integrator=integrator,
+            force=force,
+            accuracy=accuracy,
+            softening=softening_tu,
+        )
         if fault is not None:
             engine.check_fault(fault, request)
     except BadRequest as refusal:
         raise Invalid(str(refusal)) from None
     cost = estimate_cost(request)
+    if cost.step_s > STEP_S_MAX:
+        raise StepTooLong(
+            f"One step of this run would take about {cost.step_s:.1f} s here; at most "
+            f"{STEP_S_MAX:.0f} s are allowed, so that it can be watched and stopped. Ask for fewer "
+            "bodies."
+        )
     if cost.total_s > ESTIMATE_S_MAX:
         raise RunTooLong(
             f"This run would take about {cost.total_s / 3600:.1f} hours here; at most "
@@ -86,6 +116,10 @@ def request_run(
         dt_tu=request.dt_tu,
         steps=request.steps,
         seed=request.seed,
+        integrator=request.integrator,
+        force=request.force,
+        accuracy=request.accuracy,
+        softening_tu=request.softening,
         fault=asdict(fault) if fault else None,
         proof=cost.proof,
         estimate_s=cost.total_s,
@@ -128,6 +162,10 @@ def rerun_run(*, acting_user: User, run_id: UUID, requested_at: datetime) -> Run
         dt_tu=old.dt_tu,
         steps=old.steps,
         seed=old.seed,
+        integrator=old.integrator,
+        force=old.force,
+        accuracy=old.accuracy,
+        softening_tu=old.softening_tu,
         fault=old.engine_fault,
         requested_at=requested_at,
     )

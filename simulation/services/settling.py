@@ -36,6 +36,8 @@ class Ending:
     steps_retraced: int | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     node: str = ""
+    # The rms relative error of the forces at the end, measured; None where they are exact.
+    force_rms: float | None = None
 
 
 def settle_run(run: Run, ending: Ending) -> None:
@@ -105,6 +107,7 @@ def _store_result(run: Run, state: engine.State, ending: Ending) -> None:
         wall_s=ending.wall_s or 0.0,
         digest_end=state.digest(),
         digest_reversed=ending.digest_reversed or None,
+        force_rms=ending.force_rms,
     )
     run.summary = outcome.to_json()
     run.step_done = state.step

@@ -35,7 +35,7 @@ NASTY = [
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
-    *["fault_quantity", "fault_size"],
+    *["fault_quantity", "fault_size", "integrator", "force", "accuracy", "softening"],
 ]
 FINE = {200, 204, 302, 400, 404, 405, 409, 422}
 
@@ -71,8 +71,8 @@ def test_hostile_queries_and_methods_are_answered_and_write_nothing(route, acme,
     assert objects.fingerprint("acme") == before
 
 
-# Digits of other scripts are digits, and 0 is a seed and a body.
-GOOD = {("seed", "0"), ("fault_body", "0")}
+# Digits of other scripts are digits, and 0 is a seed, a body and a softening.
+GOOD = {("seed", "0"), ("fault_body", "0"), ("softening", "0")}
 BAD_FIELDS = [
     pytest.param(name, value, id=f"{name}-{value[:12]!a}")
     for name in NAMES[9:]

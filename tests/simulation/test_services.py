@@ -45,6 +45,13 @@ class TestRequestRun:
             {"scenario": "kepler", "dt_tu": -1.0},
             {"scenario": "plummer", "bodies": 1},
             {"scenario": "plummer", "seed": -1},
+            {"scenario": "kepler", "integrator": "euler"},
+            {"scenario": "kepler", "force": "tree"},
+            {"scenario": "kepler", "accuracy": 1e-4},
+            {"scenario": "kepler", "force": "fmm", "accuracy": 0.5},
+            {"scenario": "kepler", "force": "fmm", "integrator": "yoshida4"},
+            {"scenario": "kepler", "softening_tu": float("nan")},
+            {"scenario": "kepler", "softening_tu": -1.0},
             {"scenario": "kepler", "steps": 10, "fault": Fault("momentum", 11)},
             {"scenario": "kepler", "fault": Fault("nonsense", 1)},
             {"scenario": "kepler", "fault": Fault("reading", 1, relative_size=float("inf"))},
@@ -69,6 +76,23 @@ class TestRequestRun:
                 requested_at=NOON,
             )
         assert not Run.objects.exists()
+
+    def test_refuses_a_step_during_which_the_worker_would_be_silent(self, in_acme, operator):
+        with pytest.raises(services.StepTooLong, match="One step"):
+            services.request_run(
+                acting_user=operator,
+                scenario="plummer",
+                bodies=300_000,
+                steps=5,
+                requested_at=NOON,
+            )
+        assert not Run.objects.exists()
+
+    @pytest.mark.parametrize("integrator", list(engine.INTEGRATORS))
+    def test_proves_by_running_backwards_what_can_be(self, queued, integrator):
+        run = queued("solar_system", steps=10, integrator=integrator)
+        reversible = engine.prepare("solar_system", integrator=integrator).is_reversible
+        assert run.proof == (Run.Proof.WHOLE if reversible else Run.Proof.NONE)
 
     def test_refuses_one_more_than_the_quota(self, queued):
         for _ in range(services.RUNS_ACTIVE_MAX):
@@ -102,6 +126,9 @@ class TestTheTable:
             {"dt_tu": 0.0},
             {"steps": 0},
             {"bodies": 0},
+            {"accuracy": 1e-4},
+            {"force": "fmm"},
+            {"softening_tu": -1.0},
             {"step_done": 201},
             {"state": "RUNNING"},
             {"state": "DONE"},
@@ -138,6 +165,33 @@ class TestExecuteRun:
         }
         assert engine.State.from_bytes(bytes(run.result.state)).digest() == run.digest_end
         assert not Checkpoint.objects.exists()
+
+    @pytest.mark.parametrize(
+        "method",
+        [
+            {"integrator": "yoshida6"},
+            {"softening_tu": 0.125},
+            {"force": "fmm", "accuracy": 1e-3},
+        ],
+    )
+    def test_takes_the_method_that_was_asked_for(self, executed, method):
+        run = executed("plummer", bodies=32, steps=20, **method)
+        options = {"softening" if name == "softening_tu" else name: method[name] for name in method}
+        state = engine.prepare("plummer", bodies=32, **options)
+        engine.advance(state, 20)
+        assert (run.state, run.digest_end) == (Run.State.DONE, state.digest())
+        assert run.digest_reversed == run.digest_start
+        assert run.provenance == engine.describe_run(state.request)
+
+    def test_runs_nothing_backwards_that_cannot_be(self, queued):
+        run = queued("kepler", steps=50)
+        # As an integrator that rounds would have it.
+        Run.objects.filter(pk=run.pk).update(proof=Run.Proof.NONE)
+        services.execute_run(run_id=run.pk, clock=timezone.now, node="test-worker")
+        run = Run.objects.get(pk=run.pk)
+        assert (run.state, run.digest_reversed, run.steps_retraced) == (Run.State.DONE, "", 0)
+        assert run.summary["quantities"]["information"]["proved_steps"] == 0
+        assert "every law" not in describe_run(run)
 
     def test_reports_to_monitoring_and_closes_its_account(self, executed):
         run = executed()

@@ -26,6 +26,10 @@ GOOD = {
     "steps": "100",
     "dt_tu": "0.0078125",
     "seed": "3",
+    "integrator": "leapfrog",
+    "force": "direct",
+    "accuracy": "0.0001",
+    "softening": "",
     "fault_kind": "",
     "fault_step": "50",
     "fault_quantity": "energy",
@@ -116,6 +120,17 @@ class TestNewRun:
             ("seed", "9223372036854775808"),
             ("seed", "x\x00"),
             ("fault_kind", "sabotage"),
+            ("integrator", "euler"),
+            ("integrator", "leapfrog\x00"),
+            ("force", "tree"),
+            ("force", "<script>"),
+            ("accuracy", "0.5"),
+            ("accuracy", "nan"),
+            ("softening", "-1"),
+            ("softening", "nan"),
+            ("softening", "1e400"),
+            ("softening", "1e-9"),
+            ("softening", "soft"),
         ],
     )
     def test_says_what_is_wrong_with_a_field_and_writes_nothing(self, client, field, value):
@@ -125,6 +140,59 @@ class TestNewRun:
         assert list(answer.context["form"].errors) == [field]
         (sentence,) = answer.context["form"].errors[field]
         assert sentence.endswith(".")
+        assert runs_of("acme") == 0
+
+    def test_takes_integrator_force_accuracy_and_softening(self, client):
+        method = {"force": "fmm", "accuracy": "0.001", "softening": "0.25"}
+        assert client.post("/runs/new/", GOOD | method).status_code == 302
+        assert client.post("/runs/new/", GOOD | {"integrator": "yoshida6"}).status_code == 302
+        with tenant_context("acme"):
+            second, first = Run.objects.order_by("-integrator")
+            assert (first.force, first.accuracy, first.softening_tu) == ("fmm", 0.001, 0.25)
+            assert first.integrator == "leapfrog"
+            # The accuracy that stood in the form belongs to the other force.
+            assert (second.force, second.accuracy, second.softening_tu) == ("direct", None, None)
+            assert second.integrator == "yoshida6"
+
+    def test_offers_what_the_engine_offers(self, client):
+        form = client.get("/runs/new/?scenario=plummer").context["form"]
+        for name, known in (("integrator", engine.INTEGRATORS), ("force", engine.FORCES)):
+            assert [value for value, _ in form.fields[name].choices] == list(known)
+        assert [float(value) for value, _ in form.fields["accuracy"].choices] == list(
+            engine.ACCURACIES
+        )
+
+    def test_without_a_method_takes_the_engines_own(self, client):
+        plain = {name: GOOD[name] for name in ("scenario", "bodies", "steps", "dt_tu", "seed")}
+        assert client.post("/runs/new/", plain).status_code == 302
+        with tenant_context("acme"):
+            assert Run.objects.get().engine_request == engine.check_request(
+                "plummer", bodies=16, steps=100, dt_tu=0.0078125, seed=3
+            )
+
+    @pytest.mark.parametrize("integrator", sorted(set(engine.INTEGRATORS) - {"leapfrog"}))
+    def test_a_force_that_does_not_go_with_the_integrator_is_refused_beside_it(
+        self, client, integrator
+    ):
+        answer = client.post("/runs/new/", GOOD | {"integrator": integrator, "force": "fmm"})
+        assert answer.status_code == 422
+        # An integrator that does not suit the scenario says so itself.
+        assert set(answer.context["form"].errors) <= {"force", "integrator"}
+        assert runs_of("acme") == 0
+
+    def test_many_bodies_are_no_fault_of_the_field_when_the_method_can_take_them(self, client):
+        # With the default number of steps these would be too many pairs.
+        many = {"bodies": "400000", "steps": "10"}
+        page = client.get("/runs/estimate/", GOOD | many | {"force": "fmm"})
+        assert page.context["wanted"].bodies == 400_000
+        page = client.get("/runs/estimate/", GOOD | many)
+        assert page.context["step_too_long"]
+        assert "fast multipole method" in page.content.decode()
+
+    def test_a_step_that_cannot_be_watched_is_refused(self, client):
+        answer = client.post("/runs/new/", GOOD | {"bodies": "200000", "steps": "10"})
+        assert answer.status_code == 422
+        assert "One step of this run would take" in answer.content.decode()
         assert runs_of("acme") == 0
 
     @pytest.mark.parametrize(
@@ -171,6 +239,12 @@ class TestNewRun:
         long = client.get("/runs/estimate/", GOOD | {"steps": "10000"}).context["cost"].total_s
         assert long == pytest.approx(100 * short)
 
+    def test_the_estimate_counts_every_force_of_a_step(self, client):
+        once = client.get("/runs/estimate/", GOOD).context
+        thrice = client.get("/runs/estimate/", GOOD | {"integrator": "yoshida4"}).context
+        assert thrice["interactions"] == 3 * once["interactions"]
+        assert thrice["cost"].total_s > once["cost"].total_s
+
     def test_the_estimate_of_a_bad_form_is_none(self, client):
         answer = client.get("/runs/estimate/", GOOD | {"steps": "x"})
         assert answer.status_code == 200
@@ -196,7 +270,7 @@ class TestTheList:
         done, waiting = executed("kepler"), queued("figure_eight")
 
         def listed(query):
-            return [run for run, _ in client.get(f"/runs/?{query}").context["rows"]]
+            return [run for run, *_ in client.get(f"/runs/?{query}").context["rows"]]
 
         assert set(listed("")) == {done, waiting}
         assert listed("state=DONE") == [done]
@@ -257,6 +331,25 @@ class TestTheRunsPage:
         text = client.get(run.get_absolute_url()).content.decode()
         assert "Information proved over" in text
         assert "of 400\u202f000 steps" in text
+
+    def test_names_the_method_and_how_to_have_it_from_a_terminal(self, client, executed):
+        run = executed(
+            "plummer", bodies=2100, steps=2, force="fmm", accuracy=1e-3, softening_tu=0.5
+        )
+        assert run.state == Run.State.DONE
+        text = client.get(f"{run.get_absolute_url()}?tab=provenance").content.decode()
+        for words in (
+            "Leapfrog kick-drift-kick",
+            "Fast multipole method, forces to 0.001 (rms)",
+            "--force fmm --accuracy 0.001 --softening 0.5",
+            "0.5 length units",
+        ):
+            assert words in text
+        assert "Fast multipole method" in client.get("/runs/").content.decode()
+        found = json.loads(client.get(f"/runs/{run.pk}/summary.json").content)
+        assert (found["force"], found["accuracy"], found["softening_tu"]) == ("fmm", 1e-3, 0.5)
+        assert 0 < found["force_rms"] < 1e-3
+        assert "Force error found at the end" in text
 
     def test_progress_tells_htmx_when_the_run_has_ended(self, client, queued, executed):
         waiting, done = queued("figure_eight"), executed("kepler")
@@ -332,6 +425,13 @@ class TestCancelAndAgain:
         client.post(f"/runs/{run.pk}/again/")
         new = Run.objects.exclude(pk=run.pk).get()
         assert new.engine_request == run.engine_request
+
+    def test_again_keeps_the_method(self, client, executed):
+        run = executed("plummer", bodies=8, steps=5, force="fmm", accuracy=1e-5, softening_tu=0.5)
+        client.post(f"/runs/{run.pk}/again/")
+        new = Run.objects.exclude(pk=run.pk).get()
+        assert new.engine_request == run.engine_request
+        assert (new.force, new.accuracy, new.softening_tu) == ("fmm", 1e-5, 0.5)
 
     @pytest.mark.parametrize("path", ["cancel", "again"])
     def test_a_get_changes_nothing(self, client, queued, path):
