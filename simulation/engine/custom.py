@@ -12,8 +12,13 @@ from simulation.engine.errors import BadRequest
 from simulation.engine.scenarios import ASTRONOMICAL_UNIT_M, SOLAR_MASS_KG, Bodies, Reach, Scenario
 
 # How far beyond its start a run may go before its integers refuse: bodies may be thrown out, and
-# come closer than any two do at the start.
-_FARTHER, _CLOSER, _FASTER = 32.0, 64.0, 64.0
+# come so close that the usual step is twice the pair's time sqrt(r^3/m). From what any two may come
+# to, not from how close the closest two are: those may be a moon and its planet, and the integers
+# that could hold a star in the moon's place would be too coarse for the moon.
+_FARTHER, _CLOSER, _FASTER = 32.0, 16.0, 64.0
+# Sizes with which no product of the laws leaves the range of a double; the same for units in SI.
+_MASS_MIN, _SIZE_MAX = 1e-30, 1e20
+_UNIT_MIN, _UNIT_MAX = 1e-50, 1e60
 # Steps in the shortest time scale of any pair, and the fewest that a step may take.
 _STEPS_OF_A_TIME, _STEPS_OF_A_TIME_MIN = 256.0, 8.0
 
@@ -48,19 +53,18 @@ def scenario_from_bodies(
     a fixed step: none with mass, or two in one place without softening.
     """
     mass, position, velocity = bodies.mass, bodies.position, bodies.velocity
-    if mass.size < 1 or not np.any(mass > 0.0):
-        raise BadRequest("At least one body must have a mass.")
-    everything = np.concatenate([mass, position.ravel(), velocity.ravel()])
-    if not np.all(np.isfinite(everything)) or np.any(mass < 0.0):
-        raise BadRequest("Masses must be finite and not negative, positions and velocities finite.")
+    _check(bodies, softening_tu)
+    # Written so that NaN is refused.
+    if not all(_UNIT_MIN <= unit <= _UNIT_MAX for unit in (length_m, mass_kg)):
+        raise BadRequest("The units of length and mass must be positive, in metres and kilograms.")
     if mass.size == 1:
         closest2, fastest2 = 1.0, 1.0
     else:
         closest2, fastest2 = _closest_and_fastest(position, velocity, mass, softening_tu**2)
-    if not closest2 > 0.0 or not math.isfinite(fastest2):
+    if not closest2 >= _SIZE_MAX**-2 or not math.isfinite(fastest2):
         raise BadRequest("Two bodies are in the same place; give a softening or move one of them.")
     time_tu = 1.0 / math.sqrt(fastest2)
-    limits = {
+    limits: dict[str, Any] = {
         "name": name,
         "title": title,
         "length_m": length_m,
@@ -72,9 +76,38 @@ def scenario_from_bodies(
         "length": _FARTHER * max(float(np.max(np.abs(position))), math.sqrt(closest2)),
         "speed": _FASTER * max(float(np.max(np.abs(velocity))), math.sqrt(float(np.sum(mass)))),
         "mass_max": float(np.max(mass)),
-        "closest": math.sqrt(closest2),
+        "mass2_max": _largest_product(mass),
     }
+    # A lighter pair may come closer; but m_i m_j / r^2 is largest for the heaviest two.
+    limits["closest"] = math.cbrt(limits["mass_max"] * limits["dt_tu_max"] ** 2) / _CLOSER
     return scenario_of_limits(limits, bodies)
+
+
+def _check(bodies: Bodies, softening_tu: float) -> None:
+    mass, position, velocity = bodies.mass, bodies.position, bodies.velocity
+    if not (mass.shape == (len(bodies.names),) and position.shape == velocity.shape):
+        raise BadRequest("Each body needs a name, a mass, a position and a velocity.")
+    if position.shape != (mass.size, 3):
+        raise BadRequest("Positions and velocities need three components for each body.")
+    if not np.any(mass > 0.0):
+        raise BadRequest("At least one body must have a mass.")
+    sizes = np.abs(np.concatenate([mass, position.ravel(), velocity.ravel(), [softening_tu]]))
+    if not np.all(np.isfinite(sizes)) or np.any(mass < 0.0) or softening_tu < 0.0:
+        raise BadRequest(
+            "Masses and softening must be finite and not negative, positions and velocities finite."
+        )
+    if np.max(sizes) > _SIZE_MAX or np.min(mass[mass > 0.0]) < _MASS_MIN:
+        raise BadRequest(
+            "No mass, coordinate, speed or softening may be over 1e20, and no mass but 0 below "
+            "1e-30; choose other units."
+        )
+
+
+def _largest_product(mass: np.ndarray) -> float:
+    """Return the largest m_i m_j of two bodies."""
+    # The momentum of a test particle is counted as that of the heaviest body.
+    *_, second, first = np.sort(np.append(np.where(mass > 0.0, mass, np.max(mass)), 0.0))
+    return float(first * (second if mass.size > 1 else first))
 
 
 def scenario_of_limits(limits: dict[str, Any], bodies: Bodies | None = None) -> Scenario:
@@ -86,8 +119,8 @@ def scenario_of_limits(limits: dict[str, Any], bodies: Bodies | None = None) -> 
         return bodies
 
     def reach(count: int, softening_tu: float) -> Reach:
-        nearest = max(limits["closest"] / _CLOSER, softening_tu)
-        product = limits["mass_max"] ** 2
+        nearest = max(limits["closest"], softening_tu)
+        product = limits["mass2_max"]
         momentum = limits["mass_max"] * limits["speed"]
         return Reach(limits["length"], momentum, product / nearest**2, product / nearest)
 
