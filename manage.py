@@ -9,6 +9,7 @@ import sys
 # Commands that work without a database; all others get one.
 WITHOUT_SERVICES = {
     "simulate",
+    "roi",
     "makemigrations",
     "check",
     "help",

@@ -88,7 +88,7 @@ SHARED_APPS = [
     "csp",
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another.
-TENANT_APPS = ["django.contrib.sessions", "monitoring", "simulation"]
+TENANT_APPS = ["django.contrib.sessions", "monitoring", "simulation", "business"]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
 MIDDLEWARE = [

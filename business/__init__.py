@@ -1,0 +1,1 @@
+"""The business case: what a change costs, what it brings, and how sure that is."""
