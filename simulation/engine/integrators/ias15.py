@@ -1,0 +1,383 @@
+# mypy: disable-error-code="no-untyped-def"
+"""IAS15: Gauss-Radau quadrature of order 15 with steps that follow the motion, to round-off.
+
+Along a substep of length h the acceleration is a polynomial of degree 7 in t/h: a_0 + b_1 t + ... +
+b_7 t^7. It passes through the accelerations at eight Radau points, which depend on the positions
+that follow from it: an implicit equation, solved by sweeping over the points until b_7 changes no
+more at the last bit. The divided differences g (Newton's form) of the points reached so far are
+exact at once, and b follows from g by fixed numbers. The b of the last substep, continued, are
+where the next one begins.
+
+*Length.* The fastest body's time scale, from acceleration, jerk and snap at the end of a substep,
+says how long the next may be; where the one just taken was four times too long it is taken again.
+A run's step of dt is a stretch that is divided into such substeps, equal as far as they can be
+chosen ahead: its end is met exactly.
+
+*Rounding.* x and v are sums of many small changes: each keeps what its rounding cut off and adds it
+next time (Kahan), so that only the rounding of accelerations walks. Brouwer's law: that walk's
+relative energy error grows as 2^-53 sqrt(substeps); six standard deviations of two roundings a
+substep are 5 x 2^-53 sqrt(substeps).
+
+Only +, -, *, / and square roots: the seventh root is Newton's, started from a power of two.
+
+Sources: Everhart (1985), ASSL 115, 185; Rein & Spiegel (2015), MNRAS 446, 1424; Pham, Rein &
+Spiegel (2024), Open J. Astrophys. 7, 1 (the time scale); Brouwer (1937), AJ 46, 149.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from simulation.engine.arithmetic import kernel
+from simulation.engine.integrators.planetary import MASS, read_bodies
+from simulation.engine.integrators.verifying import (
+    BOUND,
+    DT,
+    DT_LAST,
+    ENERGY_SCALE,
+    MOMENTUM_SCALE,
+    SOFTENING2,
+    SPIN_SCALE,
+    SUBSTEP,
+    SUBSTEPS,
+    note_roundings,
+    verify,
+)
+
+# Rows of ``y``: what moves, what rounding cut off it, the acceleration, b and its prediction.
+X, V, X_LEFT, V_LEFT, A = range(5)
+B, PREDICTED = 5, 12
+ROWS = 19
+# One of the position and one of the velocity, of the size of the substep's change at most.
+_ROUNDINGS, _CENTRE_ROUNDINGS = 2.0, 2.0
+
+POINTS = (
+    0.0,
+    0.0562625605369221464656522,
+    0.1802406917368923649875799,
+    0.3526247171131696373739078,
+    0.5471536263305553830014486,
+    0.7342101772154105315232106,
+    0.8853209468390957680903598,
+    0.9775206135612875018911745,
+)
+# Where the truncation, 1e-9 of the acceleration's size, ends up below round-off in the energy.
+_PRECISION = 1e-9
+# A substep four times too long is taken again; one four times too short is followed by at most that.
+_SAFETY = 0.25
+_SWEEPS_MAX = 12
+_REJECTIONS_MAX = 64
+TOO_CLOSE = 16  # an outcome: no substep is short enough (as ``kernels.LEFT_PAIR``)
+
+
+def _newton_to_power() -> np.ndarray:
+    """Return C (7, 7): b_k = sum_n C[k, n] g_n, the coefficients of t (t - h_1) ... (t - h_n)."""
+    table = np.zeros((7, 7))
+    product = [Fraction(0), Fraction(1)]
+    for n in range(7):
+        for k in range(1, len(product)):
+            table[k - 1, n] = float(product[k])
+        point = Fraction(POINTS[n + 1])
+        longer = [Fraction(0), *product]
+        for k, value in enumerate(product):
+            longer[k] -= point * value
+        product = longer
+    return table
+
+
+def _power_to_newton() -> np.ndarray:
+    """Return the inverse of ``_newton_to_power``: unit upper triangular, by back substitution."""
+    power = [[Fraction(float(v)) for v in row] for row in _newton_to_power()]
+    table = np.zeros((7, 7))
+    for column in range(7):
+        solved = [Fraction(0)] * 7
+        for k in range(6, -1, -1):
+            rest = sum((power[k][n] * solved[n] for n in range(k + 1, 7)), Fraction(0))
+            solved[k] = Fraction(int(k == column)) - rest
+        table[:, column] = [float(value) for value in solved]
+    return table
+
+
+TO_POWER = _newton_to_power()
+TO_NEWTON = _power_to_newton()
+# 1/(h_n - h_k).
+PER_GAP = np.array(
+    [[1.0 / (a - b) if a > b else 0.0 for b in POINTS] for a in POINTS], dtype=np.float64
+)
+# b_j's part of x and v at the end of t: t^(j+3)/((j+2)(j+3)) and t^(j+2)/(j+2), j from 0.
+X_PARTS = tuple(1.0 / ((j + 2) * (j + 3)) for j in range(7))
+V_PARTS = tuple(1.0 / (j + 2) for j in range(7))
+BINOMIAL = np.array([[float(math.comb(j + 1, k + 1)) for j in range(7)] for k in range(7)])
+
+
+@kernel
+def seventh_root(value):
+    """Return value^(1/7) for value > 0, to the last bits, by Newton's iteration from above."""
+    root = 1.0
+    while root * root * root * root * root * root * root < value:
+        root *= 2.0
+    while root > 0.0:
+        six = root * root * root * root * root * root
+        following = root - (root - value / six) / 7.0
+        if not following < root:
+            break
+        root = following
+    return root
+
+
+_REACH = 0.1750670293218999749  # seventh_root(5040 * _PRECISION)
+
+
+@kernel
+def accelerate(x, mass, softening2, acceleration):
+    """Write the accelerations (N, 3) of bodies at x (N, 3); return the potential energy. O(N^2)."""
+    n = mass.size
+    acceleration[:] = 0.0
+    potential = 0.0
+    for i in range(n):
+        ax, ay, az, row = 0.0, 0.0, 0.0, 0.0
+        for j in range(i + 1, n):
+            dx, dy, dz = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
+            inverse = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz + softening2)
+            inverse3 = inverse * (inverse * inverse)
+            row += mass[j] * inverse
+            near, away = mass[j] * inverse3, mass[i] * inverse3
+            ax += near * dx
+            ay += near * dy
+            az += near * dz
+            acceleration[j, 0] -= away * dx
+            acceleration[j, 1] -= away * dy
+            acceleration[j, 2] -= away * dz
+        acceleration[i, 0] += ax
+        acceleration[i, 1] += ay
+        acceleration[i, 2] += az
+        potential -= mass[i] * row
+    return potential
+
+
+@kernel
+def _place(y, t, h, x):
+    """Write the positions at the part t of the substep."""
+    flat, out = y.reshape(ROWS, -1), x.reshape(-1)
+    s = t * h
+    for k in range(out.size):
+        total = 0.0
+        for j in range(6, -1, -1):
+            total = t * (X_PARTS[j] * flat[B + j, k] + total)
+        out[k] = flat[X, k] + (s * (flat[V, k] + s * (0.5 * flat[A, k] + total)) - flat[X_LEFT, k])
+
+
+@kernel
+def _fit(y, g, n, acceleration):
+    """Take in the acceleration at point n; return the largest change of g_n and acceleration."""
+    flat, found = y.reshape(ROWS, -1), acceleration.reshape(-1)
+    change, size = 0.0, 0.0
+    for k in range(found.size):
+        value = (found[k] - flat[A, k]) * PER_GAP[n, 0]
+        for j in range(1, n):
+            value = (value - g[j - 1, k]) * PER_GAP[n, j]
+        delta = value - g[n - 1, k]
+        g[n - 1, k] = value
+        for j in range(n):
+            flat[B + j, k] += TO_POWER[j, n - 1] * delta
+        change = max(change, abs(delta))
+        size = max(size, abs(found[k]))
+    return change, size
+
+
+@kernel
+def _solve(y, mass, softening2, h, g, x, acceleration):
+    """Sweep over the points until b_7 stands still."""
+    flat = y.reshape(ROWS, -1)
+    for k in range(flat.shape[1]):
+        for n in range(7):
+            total = 0.0
+            for j in range(n, 7):
+                total += TO_NEWTON[n, j] * flat[B + j, k]
+            g[n, k] = total
+    last = math.inf
+    for sweep in range(_SWEEPS_MAX):
+        change, size = 0.0, 0.0
+        for n in range(1, 8):
+            _place(y, POINTS[n], h, x)
+            accelerate(x, mass, softening2, acceleration)
+            change, size = _fit(y, g, n, acceleration)
+        # Below the last bit, or no longer falling: rounding alone is left.
+        if not change > 1e-16 * size or (sweep > 1 and change >= last):
+            break
+        last = change
+
+
+@kernel
+def _longest(y, h):
+    """Return the length that the next substep may have, from the time scale at this one's end."""
+    shortest2 = math.inf
+    for i in range(y.shape[1]):
+        a2, jerk2, snap2 = 0.0, 0.0, 0.0
+        for axis in range(3):
+            a, jerk, snap = y[A, i, axis], 0.0, 0.0
+            for j in range(7):
+                b = y[B + j, i, axis]
+                a += b
+                jerk += (j + 1) * b
+                snap += (j + 1) * j * b
+            a2 += a * a
+            jerk2 += jerk * jerk
+            snap2 += snap * snap
+        scale = jerk2 + math.sqrt(snap2 * a2)
+        if scale > 0.0:
+            shortest2 = min(shortest2, 2.0 * a2 / scale)
+    return math.sqrt(shortest2) * h * _REACH
+
+
+@kernel
+def _finish(y, h):
+    """Move x and v to the end of the substep, keeping what their rounding cuts off."""
+    flat = y.reshape(ROWS, -1)
+    for k in range(flat.shape[1]):
+        x_sum, v_sum = 0.0, 0.0
+        for j in range(6, -1, -1):
+            x_sum += X_PARTS[j] * flat[B + j, k]
+            v_sum += V_PARTS[j] * flat[B + j, k]
+        # The smaller change first: what it loses is then the smaller too.
+        _add(flat, X, X_LEFT, k, h * h * (0.5 * flat[A, k] + x_sum))
+        _add(flat, X, X_LEFT, k, h * flat[V, k] - h * flat[V_LEFT, k])
+        _add(flat, V, V_LEFT, k, h * (flat[A, k] + v_sum))
+
+
+@kernel
+def _add(flat, row, left, k, change):
+    wanted = change - flat[left, k]
+    total = flat[row, k] + wanted
+    flat[left, k] = (total - flat[row, k]) - wanted
+    flat[row, k] = total
+
+
+@kernel
+def _predict(y, base, ratio):
+    """Continue b over the next substep, ``ratio`` times as long as the one of ``base``.
+
+    ``base`` (14, 3N): b as it was found and as it had been predicted; their difference is added.
+    """
+    flat = y.reshape(ROWS, -1)
+    # Too far to continue: begin with the acceleration alone.
+    far = ratio > 20.0
+    for k in range(flat.shape[1]):
+        power = 1.0
+        for i in range(7):
+            power *= ratio
+            total = 0.0
+            for j in range(6, i - 1, -1):
+                total += BINOMIAL[i, j] * base[j, k]
+            total *= power
+            learnt = base[i, k] - base[7 + i, k]
+            flat[PREDICTED + i, k] = 0.0 if far else total
+            flat[B + i, k] = 0.0 if far else total + learnt
+
+
+@kernel
+def start(x, v, body, real, y, history):
+    """Write ``y`` for bodies x, v (N, 3) at time 0."""
+    y[:] = 0.0
+    y[X] = x
+    y[V] = v
+    accelerate(y[X], body[MASS], real[SOFTENING2], y[A])
+
+
+@kernel
+def read(y, memory, body, real, weights, reading):
+    """Write the reading of a state that stands."""
+    acceleration = np.empty_like(y[0])
+    potential = accelerate(y[X], body[MASS], real[SOFTENING2], acceleration)
+    read_bodies(y[X], y[V], body[MASS], potential, reading)
+    reading[BOUND] = 0.0
+
+
+@kernel
+def output(y, body, real, x, v):
+    """Write positions and velocities (N, 3) of the bodies at the step's time."""
+    x[:] = y[X]
+    v[:] = y[V]
+
+
+@kernel
+def _substep(y, body, real, left, g, base, kept, x, acceleration, reading):
+    """Take one substep of at most ``left``; return its length, 0 where none is short enough.
+
+    Writes the reading at its end and what its rounding adds.
+    """
+    first = real[SUBSTEP] == 0.0
+    wanted = left if first else min(left, real[SUBSTEP])
+    base[:] = y[B : B + 14].reshape(14, -1)
+    kept[:] = y
+    last = real[DT_LAST]
+    for _ in range(_REJECTIONS_MAX):
+        # Equal parts: no sliver is left over for the end.
+        parts = math.ceil(left / wanted)
+        h = left / parts
+        if last > 0.0:
+            _predict(y, base, h / last)
+        _solve(y, body[MASS], real[SOFTENING2], h, g, x, acceleration)
+        longest = _longest(y, h)
+        if longest >= (1.0 if first else _SAFETY) * h:
+            break
+        y[:] = kept
+        wanted = longest
+        if not wanted > 0.0:
+            return 0.0
+    else:
+        return 0.0
+    _finish(y, h)
+    real[SUBSTEP] = min(longest, h / _SAFETY)
+    real[DT_LAST] = h
+    real[SUBSTEPS] += 1.0
+    potential = accelerate(y[X], body[MASS], real[SOFTENING2], y[A])
+    read_bodies(y[X], y[V], body[MASS], potential, reading)
+    note_roundings(
+        real,
+        reading[ENERGY_SCALE],
+        reading[MOMENTUM_SCALE],
+        reading[SPIN_SCALE],
+        _ROUNDINGS,
+        _CENTRE_ROUNDINGS,
+    )
+    return h
+
+
+@kernel
+def advance(
+    steps, y, memory, body, real, weights, reading, altered, push_body, push, before, record
+):
+    """Advance ``y`` in place by up to ``steps`` stretches of dt; return (stretches, laws broken).
+
+    Each is read and verified at its end; one that breaks a law is undone. Some 17 evaluations of
+    O(N^2) a substep.
+    """
+    n = body.shape[1]
+    g, base, kept = np.empty((7, 3 * n)), np.empty((14, 3 * n)), np.empty_like(y)
+    x, acceleration = np.empty((n, 3)), np.empty((n, 3))
+    kept_real = real.copy()
+    reading[BOUND] = 0.0
+    for step in range(steps):
+        before[:] = y
+        kept_real[:] = real
+        left, broken = real[DT], 0
+        while left > 0.0:
+            h = _substep(y, body, real, left, g, base, kept, x, acceleration, reading)
+            if h == 0.0:
+                broken = TOO_CLOSE
+                break
+            left = 0.0 if h >= left else left - h
+        if not broken:
+            if push != 0.0:
+                y[V, push_body, 0] += push
+                read(y, memory, body, real, weights, reading)
+            broken = verify(reading, body[MASS], real, altered, record[step])
+        if broken:
+            y[:] = before
+            real[:] = kept_real
+            return step, broken
+    return steps, 0
