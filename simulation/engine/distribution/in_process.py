@@ -1,0 +1,74 @@
+"""All ranks in this process, one after the other: the protocol where nothing else works.
+
+There is nothing to gain in time; digests, spot checks and reports are those of the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulation.engine.distribution.protocol import Answer, Order, RanksLost
+from simulation.engine.distribution.transport import Setup
+from simulation.engine.distribution.work import Desk, make_work
+from simulation.engine.errors import NoAnswer
+from simulation.engine.forces import Kick
+
+
+class InProcessRanks:
+    """Ranks that are objects."""
+
+    name = "in_process"
+
+    def __init__(self, setup: Setup) -> None:
+        """Make the ranks."""
+        self._desks = {
+            rank: Desk(
+                make_work(setup.force, setup.accuracy),
+                rank,
+                setup.threads,
+                setup.sabotage_of(rank),
+            )
+            for rank in range(setup.workers)
+        }
+        self._parts = setup.parts
+        self._partials: dict[int, np.ndarray] = {}
+        self._last: dict[int, Order] = {}
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """The ranks that are left."""
+        return tuple(sorted(self._desks))
+
+    def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
+        """Let each rank prepare in turn."""
+        answers = {}
+        self._last = dict(orders)
+        for rank, order in orders.items():
+            self._drill(rank, "die")
+            if self._desks[rank].is_sabotaged(order, "stop"):
+                raise NoAnswer(f"Rank {rank} does not answer.")
+            partial = self._partials.setdefault(
+                rank, np.empty((self._parts, 4, order.terms.bodies), np.int64)
+            )
+            answers[rank] = self._desks[rank].prepare(order, x, kick.sink, kick.source, partial)
+        return answers
+
+    def combine(self, number: int, total: np.ndarray) -> None:
+        """Add the partial sums."""
+        total[:] = 0
+        for rank in self.members:
+            self._drill(rank, "die_late")
+            total += self._partials[rank]
+
+    def isolate(self, rank: int) -> None:
+        """Forget a rank."""
+        self._desks.pop(rank, None)
+        self._partials.pop(rank, None)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _drill(self, rank: int, kind: str) -> None:
+        if self._desks[rank].is_sabotaged(self._last[rank], kind):
+            self.isolate(rank)
+            raise RanksLost((rank,), "it was told to die")
