@@ -11,7 +11,9 @@ import numpy as np
 
 from simulation.engine.archive import Archive
 from simulation.engine.cost import chunk_steps
+from simulation.engine.distribution import DistributedForce, Report
 from simulation.engine.errors import BadRequest
+from simulation.engine.forces import Force
 from simulation.engine.forces.direct import pair_kicks
 from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
 from simulation.engine.laws import Violation, summary
@@ -41,6 +43,7 @@ class Outcome:
 
     ``force_rms`` is the rms relative error of the forces at the end, measured on a sample of bodies
     against direct summation in the same arithmetic; None where it was not measured.
+    ``distribution`` tells how the work was shared out among processes, and which of them failed.
     """
 
     request: Request
@@ -52,6 +55,7 @@ class Outcome:
     digest_reversed: str | None
     threads: int = 1
     force_rms: float | None = None
+    distribution: Report | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``manage.py simulate --json`` prints."""
@@ -67,16 +71,18 @@ class Outcome:
             "accuracy": request.accuracy,
             "softening_tu": request.softening_tu,
             "seed": request.seed,
-            "workers": 1,
+            "workers": 1 if self.distribution is None else self.distribution.workers,
             "threads": self.threads,
             "wall_s": self.wall_s,
             "force_rms": self.force_rms,
             "residual": max(map(abs, state.residual_q)) * state.momentum_unit_tu,
             "residual_quanta": list(state.residual_q),
-            "timings_s": {**state.timings_s, "total": self.wall_s},
+            "timings": {**state.timings_s, "total": self.wall_s},
             "digest_start": state.digest_start,
             "digest_end": self.digest_end,
         }
+        if self.distribution is not None:
+            found["distribution"] = self.distribution.to_json()
         if self.digest_reversed is not None:
             found["digest_reversed"] = self.digest_reversed
         if self.violation is not None:
@@ -89,6 +95,9 @@ def run(
     *,
     start: State | None = None,
     threads: int = 1,
+    workers: int = 1,
+    transport: str = "auto",
+    strategy: str = "load",
     reverse: bool = False,
     fault: Fault | None = None,
     archive: Archive | None = None,
@@ -98,15 +107,45 @@ def run(
 ) -> Outcome:
     """Run a request from its start, or from the state ``start`` of a snapshot, to its last step.
 
-    Backwards too with ``reverse``. ``archive`` takes a snapshot of the start, of each step that
+    On ``workers`` processes of ``threads`` threads each, reached by ``transport`` and dealt out by
+    ``strategy`` (``distribution``); the result depends on none of these. Backwards too with
+    ``reverse``. ``archive`` takes a snapshot of the start, of each step that
     ``snapshot_every`` divides, and of the end. Ends early on a violation or when ``should_stop``
-    says so, asked ten times a second. Raises ``BadRequest``, ``OutOfRange``.
+    says so, asked ten times a second. Raises ``BadRequest``, ``OutOfRange``, and ``NoAnswer`` when
+    processes fall silent: the state then stands at the last step that all agreed on.
     """
     if fault is not None:
         check_fault(fault, request)
     if snapshot_every is not None and (archive is None or snapshot_every < 1):
         raise BadRequest("Snapshots are taken every 1 or more steps, into an archive.")
-    state = _state_of(request, start, threads)
+    options = (threads, reverse, fault, archive, snapshot_every, on_progress, should_stop)
+    if workers == 1:
+        return _run_state(_state_of(request, start, make_force(request, threads)), *options)
+    with DistributedForce(
+        workers=workers,
+        transport=transport,
+        strategy=strategy,
+        threads=threads,
+        force=request.force,
+        accuracy=request.accuracy,
+    ) as force:
+        outcome = _run_state(_state_of(request, start, force), *options)
+        return replace(outcome, distribution=force.report)
+
+
+def _run_state(
+    state: State,
+    threads: int,
+    reverse: bool,
+    fault: Fault | None,
+    archive: Archive | None,
+    snapshot_every: int | None,
+    on_progress: Callable[[Progress], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> Outcome:
+    if reverse and not state.is_reversible:
+        raise BadRequest("This run cannot be run backwards: its steps are not reversible.")
+    request = state.request
     pace = _Pace(chunk_steps(state, _CHUNK_S), request.steps - state.step, reverse, on_progress)
     begun = time.perf_counter()
     violation, stopped = None, False
@@ -148,8 +187,9 @@ def measure_force_rms(state: State, sample: int = _SAMPLE) -> float:
 
     Against direct summation in the same integers; 0 for direct summation. O(sample * N).
     """
-    state.evaluate(-1)
     kick = state.kicks[-1]
+    found_q = np.zeros_like(state.k_q)
+    state.force.evaluate(state.x, kick, found_q, np.zeros_like(state.u_q))
     chosen = np.unique(np.linspace(0, state.bodies - 1, sample).astype(np.int64))
     exact, potential = np.zeros_like(state.k_q), np.zeros_like(state.u_q)
     for i in chosen:
@@ -166,7 +206,7 @@ def measure_force_rms(state: State, sample: int = _SAMPLE) -> float:
             potential,
         )
     size = np.linalg.norm(exact[:, chosen], axis=0)
-    error = np.linalg.norm((state.k_q - exact)[:, chosen], axis=0)
+    error = np.linalg.norm((found_q - exact)[:, chosen], axis=0)
     felt = size > 0.0
     return float(np.sqrt(np.mean((error[felt] / size[felt]) ** 2))) if np.any(felt) else 0.0
 
@@ -202,8 +242,7 @@ class _Pace:
             self._tell(Progress(done, steps, backwards, left_s, state))
 
 
-def _state_of(request: Request, start: State | None, threads: int) -> State:
-    force = make_force(request, threads)
+def _state_of(request: Request, start: State | None, force: Force) -> State:
     if start is None:
         return prepare_state(request, force)
     start.request = request

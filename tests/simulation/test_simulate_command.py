@@ -122,6 +122,10 @@ def test_bad_input_exits_2_with_a_sentence_and_no_output(arguments):
         (["plummer", "--force", "fmm", "--integrator", "yoshida4"], "goes with the integrator"),
         (["plummer", "--softening", "-1"], "The softening must be 0 or lie between"),
         (["kepler", "--threads", "0"], "--threads must lie between 1 and 256"),
+        (["kepler", "--workers", "0"], "--workers must lie between 1 and 256"),
+        (["kepler", "--workers", "two"], "must be a whole number"),
+        (["plummer", "--workers", "2", "--transport", "pigeon"], "The transport is auto or one of"),
+        (["plummer", "--workers", "2", "--strategy", "whim"], "Work is shared by one of"),
         (["kepler", "--snapshot-every", "10"], "needs an --archive"),
         (["kepler", "--resume-at", "10"], "--resume-at says where"),
         (["kepler", "--resume", "gone.aii"], "leave out a scenario"),
@@ -247,9 +251,22 @@ def test_the_multipole_method_says_how_accurate_it_was():
     assert (found["force"], found["accuracy"], found["workers"]) == ("fmm", 1e-4, 1)
     assert 1e-6 < found["force_rms"] < 1e-4
     assert 0 < found["residual"] < 1e-9
-    assert found["timings_s"].keys() >= {"sort", "traversal", "far", "near", "total"}
+    assert found["timings"].keys() >= {"sort", "traversal", "far", "near", "total"}
     assert found["quantities"]["momentum"]["max_abs_error"] == 0
     assert found["digest_reversed"] == found["digest_start"]
+
+
+def test_processes_change_no_bit_of_the_result():
+    options = ("plummer", "--bodies", "300", "--steps", "4", "--reverse")
+    alone = run(*options)
+    shared = run(*options, "--workers", "2", "--transport", "processes", "--strategy", "locality")
+    assert shared["digest_end"] == alone["digest_end"]
+    assert shared["digest_reversed"] == alone["digest_start"]
+    assert (alone["workers"], shared["workers"]) == (1, 2)
+    assert shared["distribution"]["transport"] == "processes"
+    assert shared["distribution"]["events"] == []
+    assert shared["distribution"]["spot_checks"] > 0
+    assert shared["timings"].keys() >= {"ranks", "agree", "total"}
 
 
 def run(*arguments):

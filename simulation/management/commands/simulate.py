@@ -24,6 +24,8 @@ from simulation.engine import (
     Progress,
     units,
 )
+from simulation.engine.distribution import STRATEGIES, TRANSPORTS, NoAnswer
+from simulation.engine.distribution.force import WORKERS_MAX
 from simulation.figures import seconds
 
 GOOD, BAD_INPUT, VIOLATED = 0, 2, 3
@@ -95,6 +97,17 @@ class Command(BaseCommand):
         )
         how = parser.add_argument_group("how to run it (none of these changes a bit of the result)")
         how.add_argument("--threads", metavar="T", help="threads (all cores from 1024 bodies on)")
+        how.add_argument("--workers", metavar="W", help="processes to share the forces among (1)")
+        how.add_argument(
+            "--transport",
+            metavar="T",
+            help=f"how these are reached: auto, {', '.join(TRANSPORTS)} (auto)",
+        )
+        how.add_argument(
+            "--strategy",
+            metavar="S",
+            help=f"how work is dealt out: {', '.join(STRATEGIES)} (load)",
+        )
         how.add_argument(
             "--reverse", action="store_true", help="run back to the start and compare digests"
         )
@@ -119,7 +132,7 @@ class Command(BaseCommand):
         """Run, print, and exit with the code that says how it ended."""
         try:
             outcome = self._run(options)
-        except (BadRequest, OutOfRange, ArchiveDamaged) as refusal:
+        except (BadRequest, OutOfRange, ArchiveDamaged, NoAnswer) as refusal:
             self.stderr.write(str(refusal))
             sys.exit(BAD_INPUT)
         except KeyboardInterrupt:
@@ -146,7 +159,10 @@ class Command(BaseCommand):
             steps = _whole("--steps", options["steps"])
             request = engine.request_to_continue(start, steps)
         fault = None if options["fault"] is None else _fault(options["fault"])
-        threads = _threads(options["threads"], request.bodies)
+        workers = _between("--workers", options["workers"], WORKERS_MAX) or 1
+        threads = _between("--threads", options["threads"], _THREADS_MAX)
+        if threads is None:
+            threads = _default_threads(request.bodies, workers)
         every = _whole("--snapshot-every", options["snapshot_every"])
         if every is not None and (every < 1 or options["archive"] is None):
             raise BadRequest("--snapshot-every is 1 or more and needs an --archive.")
@@ -162,6 +178,9 @@ class Command(BaseCommand):
                     request,
                     start=start,
                     threads=threads,
+                    workers=workers,
+                    transport=options["transport"] or "auto",
+                    strategy=options["strategy"] or "load",
                     reverse=options["reverse"],
                     fault=fault,
                     archive=archive,
@@ -190,6 +209,8 @@ class Command(BaseCommand):
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             self.stdout.write("  ".join(cells).rstrip())
         self.stdout.write("")
+        for event in result.get("distribution", {}).get("events", ()):
+            self.stdout.write(f"step {event['step']}: {event['why']}")
         for key in ("digest_start", "digest_end", "digest_reversed"):
             if key in result:
                 self.stdout.write(f"{key:<16}{result[key]}")
@@ -319,13 +340,17 @@ def _write_output(path: Path, outcome: Outcome, units_name: str | None) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _threads(text: str | int | None, bodies: int) -> int:
-    threads = _whole("--threads", text)
-    if threads is None:
-        return len(os.sched_getaffinity(0)) if bodies >= _BODIES_FOR_THREADS else 1
-    if not 1 <= threads <= _THREADS_MAX:
-        raise BadRequest(f"--threads must lie between 1 and {_THREADS_MAX}, not {threads}.")
-    return threads
+def _between(name: str, text: str | int | None, most: int) -> int | None:
+    number = _whole(name, text)
+    if number is not None and not 1 <= number <= most:
+        raise BadRequest(f"{name} must lie between 1 and {most}, not {number}.")
+    return number
+
+
+def _default_threads(bodies: int, workers: int) -> int:
+    if bodies < _BODIES_FOR_THREADS:
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // workers)
 
 
 def _row(name: str, quantity: dict[str, Any]) -> tuple[str, ...]:
