@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conservation import Value
 from simulation.engine.custom import scenario_of_limits
 from simulation.engine.errors import BadRequest, CheckpointDamaged
 from simulation.engine.forces.user import UserForce, check_user_forces
@@ -46,6 +47,14 @@ def to_bytes(state: State) -> bytes:
         "whole": state.whole.tolist(),
         "row": state.row.tolist(),
     }
+    if state.request.collisions is not None:
+        header |= {
+            "bodies": state.bodies,
+            "radius_q": state.radius_q.tolist(),
+            "mass_exponent": state.mass_exponent,
+            "started": state.started,
+            "flux_tu": state.flux_tu,
+        }
     if state.user_forces:
         header["user_forces"] = [force.name for force in state.user_forces]
         header["energy_scale_0"] = state.energy_scale_0
@@ -93,9 +102,11 @@ def _rebuild(body: bytes, user_forces: tuple[UserForce, ...]) -> State:
     request = check_request(bodies=None if fixed else bodies, **wanted)
     if request.bodies != bodies:
         raise ValueError("the number of bodies is not the scenario's")
+    bodies = int(header.get("bodies", request.bodies))
     mass, x_q, p_q = _arrays(body[8 + size :], bodies)
     names = numbered(bodies) if header["names"] is None else tuple(header["names"])
-    state = State(request, names, mass, x_q, p_q, user_forces=user_forces)
+    radius_q = np.array(header["radius_q"], dtype=np.int64) if request.collisions else None
+    state = State(request, names, mass, x_q, p_q, user_forces=user_forces, radius_q=radius_q)
     if state.digest() != header["digest"]:
         raise ValueError("the state does not have the digest that was stored with it")
     _restore_history(state, header)
@@ -115,6 +126,10 @@ def _restore_history(state: State, header: dict[str, Any]) -> None:
     state.real[:] = header["real"]
     state.whole[:] = header["whole"]
     state.row[:] = header["row"]
+    if state.request.collisions is not None:
+        state._mass_exponent = int(header["mass_exponent"])
+        state.started = {name: _value(value) for name, value in header["started"].items()}
+        state.flux_tu = {name: _value(value) for name, value in header["flux_tu"].items()}
     if state.user_forces:
         state.energy_scale_0 = float(header["energy_scale_0"])
         # These may depend on the time, which the state did not know when it was made.
@@ -128,3 +143,7 @@ def _arrays(content: bytes, bodies: int) -> tuple[np.ndarray, np.ndarray, np.nda
     whole = np.frombuffer(content, "<i8", 6 * bodies, 8 * bodies).astype(np.int64)
     x_q, p_q = whole.reshape(2, 3, bodies)
     return mass, np.ascontiguousarray(x_q), np.ascontiguousarray(p_q)
+
+
+def _value(stored: Any) -> Value:
+    return tuple(float(each) for each in stored) if isinstance(stored, list) else float(stored)

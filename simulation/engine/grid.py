@@ -45,22 +45,28 @@ class Grid:
 
 
 def choose_grid(
-    scenario: Scenario, bodies: int, softening_tu: float, largest_kick_weight: float
+    scenario: Scenario,
+    bodies: int,
+    softening_tu: float,
+    largest_kick_weight: float,
+    heavier: float = 1.0,
 ) -> Grid:
     """Return the finest grid that holds the scenario's reach.
 
     ``largest_kick_weight`` is the integrator's, in units of the step. The grid does not depend on
-    the step, so that one initial state has one digest for every step.
+    the step, so that one initial state has one digest for every step. ``heavier`` is how far the
+    masses of a pair may grow, by their product, and a body's momentum.
     """
     reach = scenario.reach(bodies, softening_tu)
     pair_bits = min(_PAIR_BITS_MAX, _MOMENTUM_BITS - math.ceil(math.log2(bodies)))
-    largest_kick = reach.pair_force * scenario.dt_tu_max * largest_kick_weight
+    largest_kick = reach.pair_force * heavier * scenario.dt_tu_max * largest_kick_weight
     return Grid(
         length_exponent=_bits_above(reach.length) - _POSITION_BITS,
         momentum_exponent=max(
-            _bits_above(reach.momentum) - _MOMENTUM_BITS, _bits_above(largest_kick) - pair_bits
+            _bits_above(reach.momentum * heavier) - _MOMENTUM_BITS,
+            _bits_above(largest_kick) - pair_bits,
         ),
-        potential_exponent=_bits_above(reach.pair_potential) - pair_bits,
+        potential_exponent=_bits_above(reach.pair_potential * heavier) - pair_bits,
         pair_bits=pair_bits,
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulation.engine import kernels, stepping
-from simulation.engine.errors import NoAnswer, OutOfRange
+from simulation.engine.collisions import collide, keep_bodies, restore_bodies
+from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces.user import read_and_verify_with_fields
 from simulation.engine.laws import Violation, describe_violation
 from simulation.engine.requests import Fault, check_fault
@@ -63,6 +64,8 @@ def advance(
         raise ValueError("steps must not be negative")
     if fault is not None:
         check_fault(fault, state.request)
+    if retrace:
+        _check_reversible(state)
     start = state.clone() if retrace else None
     begun = state.step
     violation = None
@@ -91,12 +94,18 @@ def retrace(state: State, steps: int) -> State:
 
 
 def turn_round(state: State) -> State:
-    """Return a copy that ``rewind`` can take back."""
+    """Return a copy that ``rewind`` can take back; ``BadRequest`` where there is no way back."""
+    _check_reversible(state)
     back = state.clone()
     # The potentials of the way forward do not precede those of the way back.
     back.real[kernels.HISTORY] = 0.0
     back.real[kernels.POTENTIAL_1] = back.reading[kernels.POTENTIAL]
     return back
+
+
+def _check_reversible(state: State) -> None:
+    if not state.is_reversible:
+        raise BadRequest(f"This run cannot be retraced. {state.unclaimed['information']}")
 
 
 def rewind(back: State, steps: int) -> bool:
@@ -223,6 +232,8 @@ def _step_with_force(
         if not outcome:
             state.p_q[0, drill.push_body] += drill.push_q
             outcome = _read_and_verify(state, drill.altered, record[step]) & state.watched
+        if not outcome and state.request.collisions is not None:
+            outcome = _collide(state, drill.altered, record[step], kept)
         if outcome:
             _undo(state, kept)
             return step, int(outcome), record
@@ -245,6 +256,19 @@ def _read_and_verify(state: State, altered: np.ndarray, row: np.ndarray) -> int:
         row,
     )
     return int(outcome)
+
+
+def _collide(state: State, altered: np.ndarray, row: np.ndarray, kept: np.ndarray) -> int:
+    bodies = keep_bodies(state)
+    try:
+        outcome = collide(state, altered, row) & state.watched
+    except BaseException:  # the force of a merged body may go unanswered
+        restore_bodies(state, bodies)
+        _undo(state, kept)
+        raise
+    if outcome:
+        restore_bodies(state, bodies)
+    return outcome
 
 
 def _undo(state: State, kept: np.ndarray) -> None:
@@ -296,6 +320,8 @@ def _drill(state: State, fault: Fault) -> _Drill:
     """Translate a fault into what the kernel adds. Whole numbers move by one at least."""
     altered = np.zeros(6)
     size = fault.relative_size
+    if fault.body >= state.bodies:
+        raise BadRequest(f"The fault's body {fault.body} is gone: it has merged with another.")
     if fault.kind == "momentum":
         largest = int(np.max(np.abs(state.p_q[:, fault.body])))
         return _Drill(fault.body, max(1, round(size * largest)), altered)

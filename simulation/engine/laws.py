@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from conservation import Kind, Law, Reading, Status, Verdict, verify
+from conservation import Kind, Law, Reading, Status, Value, Verdict, verify
 from simulation.engine import kernels
 from simulation.engine.requests import QUANTITIES
 from simulation.engine.run_state import RunState
@@ -68,18 +68,21 @@ def _violated(state: RunState, name: str, mass_error: int) -> Verdict:
     if name == "mass":
         return _verify(state, law, state.mass_q(), state.mass_q() + mass_error)
     law = law.with_tolerance(state.limit_refused(name))
-    start, end = state.reference(name), state.found(name)
+    start, end, flux = state.reference(name), state.found(name), state.flux_tu.get(name, 0)
     if isinstance(start, tuple) and not isinstance(end, tuple):
         # Only the length of the error was kept.
-        start = math.hypot(*start)
-    return _verify(state, law, start, end)
+        with_flux = zip(start, flux, strict=True) if isinstance(flux, tuple) else None
+        start = math.hypot(*([s + f for s, f in with_flux] if with_flux else start))
+        flux = 0
+    return _verify(state, law, start, end, flux)
 
 
-def _verify(state: RunState, law: Law, start: Any, end: Any) -> Verdict:
+def _verify(state: RunState, law: Law, start: Any, end: Any, flux: Value = 0) -> Verdict:
     return verify(
         law,
         Reading(law.quantity, start, 0.0, "engine"),
         Reading(law.quantity, end, state.time_tu, "engine"),
+        flux,
     )
 
 
@@ -143,7 +146,8 @@ def _verdict(state: RunState, name: str) -> Verdict:
         return _verify(state, law, state.state_bits, information_bits(state))
     if law.kind is not Kind.EXACT:
         law = law.with_tolerance(state.limit(name))
-    return _verify(state, law, state.reference(name), state.value(name))
+    flux = state.flux_tu.get(name, 0)
+    return _verify(state, law, state.reference(name), state.value(name), flux)
 
 
 def information_bits(state: RunState) -> int | None:
@@ -174,13 +178,17 @@ def _summary_of(state: RunState, name: str, verdict: Verdict) -> dict[str, Any]:
     unit = unit_si(state, name) * _quantum(state, name)
     found: dict[str, Any] = {
         "unit": verdict.law.quantity.unit,
-        "initial": _length(verdict.expected, unit),
+        "initial": _length(_initial(state, verdict), unit),
         "final": _length(verdict.found, unit),
         **_extremes(state, name, verdict, unit),
         "law": str(verdict.law.kind),
         "verdict": str(verdict.status),
         "reason": verdict.law.reason,
     }
+    if verdict.law.sources_and_sinks:
+        flux = state.flux_tu.get(name, 0.0)
+        components = flux if isinstance(flux, tuple) else (flux,)
+        found["flux"] = [float(component) * unit for component in components]
     if name == "information":
         found["proved_steps"] = state.proved_steps
     violation = state.broken.get(name)
@@ -193,6 +201,12 @@ def _summary_of(state: RunState, name: str, verdict: Verdict) -> dict[str, Any]:
     error = found["max_abs_error"]
     found["max_rel_error"] = None if error is None else (error / scale if scale else 0.0)
     return found
+
+
+def _initial(state: RunState, verdict: Verdict) -> Any:
+    """Return the value at step 0, which the verdict's expectation is only without a flux."""
+    law = verdict.law
+    return state.reference(law.quantity.name) if law.sources_and_sinks else verdict.expected
 
 
 def _extremes(state: RunState, name: str, verdict: Verdict, unit: float) -> dict[str, Any]:

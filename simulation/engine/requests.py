@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from simulation.engine.errors import BadRequest
-from simulation.engine.integrators import INTEGRATORS
+from simulation.engine.integrators import INTEGRATORS, Composition
 from simulation.engine.scenarios import SCENARIOS, Scenario
 
 SEED_MAX = 2**63 - 1
@@ -17,6 +20,7 @@ INTERACTIONS_MAX = 10**14
 BODY_STEPS_MAX = 10**11
 
 QUANTITIES = ("energy", "momentum", "angular_momentum", "mass", "information")
+COLLISIONS = ("bounce", "merge")
 FORCES = ("direct", "fmm")
 # The rms relative error of the force that each preset of the fast multipole method guarantees.
 ACCURACIES = (1e-3, 1e-4, 1e-5)
@@ -29,8 +33,9 @@ FAULT_QUANTITIES = ("energy", "momentum", "angular_momentum", "mass")
 class Request:
     """A checked request with its defaults filled in. Made by ``check_request`` alone.
 
-    Everything that the result depends on. ``accuracy`` is None for direct summation; ``custom`` is
-    the scenario where it is none of ``SCENARIOS``.
+    Everything that the result depends on. ``accuracy`` is None for direct summation; ``radius``
+    (one for all bodies or one each, N-body units) and ``restitution`` belong to ``collisions``;
+    ``custom`` is the scenario where it is none of ``SCENARIOS``.
     """
 
     scenario: str
@@ -42,6 +47,9 @@ class Request:
     force: str = "direct"
     accuracy: float | None = None
     softening: float | None = None
+    collisions: str | None = None
+    restitution: float | None = None
+    radius: float | tuple[float, ...] | None = None
     custom: Scenario | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -100,10 +108,15 @@ def check_request(
     force: str = "direct",
     accuracy: float | None = None,
     softening: float | None = None,
+    collisions: str | None = None,
+    restitution: float | None = None,
+    radius: float | Sequence[float] | None = None,
 ) -> Request:
     """Fill in the scenario's defaults and hold the request to its limits; raise ``BadRequest``.
 
-    ``softening`` is a length in N-body units; None takes the scenario's.
+    ``softening`` is a length in N-body units; None takes the scenario's. ``collisions`` is None,
+    bounce (with a ``restitution`` of 0 to 1, else 1) or merge, for bodies with a ``radius``: one
+    length, or one for each body.
     """
     chosen = scenario if isinstance(scenario, Scenario) else find_scenario(scenario)
     if bodies is not None and chosen.is_fixed:
@@ -124,9 +137,11 @@ def check_request(
         force,
         _accuracy(force, accuracy),
         _softening(softening),
+        *_collisions(collisions, restitution, radius, bodies or chosen.bodies),
         chosen if chosen.limits is not None else None,
     )
     _check_method(request)
+    _check_collisions(request)
     _check_size(request)
     return request
 
@@ -157,6 +172,62 @@ def _softening(softening: float | None) -> float | None:
             f"The softening must be 0 or lie between 1e-6 and 1000, not {str(softening)[:40]}."
         )
     return float(softening)
+
+
+def _collisions(
+    kind: str | None,
+    restitution: float | None,
+    radius: float | Sequence[float] | None,
+    bodies: int,
+) -> tuple[str | None, float | None, float | tuple[float, ...] | None]:
+    if kind is None:
+        if restitution is not None or radius is not None:
+            raise BadRequest("A radius or a restitution goes with collisions: bounce or merge.")
+        return None, None, None
+    if kind not in COLLISIONS:
+        raise BadRequest(f"Collisions are {' or '.join(COLLISIONS)}, not {str(kind)[:40]!r}.")
+    if kind == "merge" and restitution is not None:
+        raise BadRequest("Bodies that merge have no restitution; that belongs to bounce.")
+    if kind == "bounce":
+        restitution = 1.0 if restitution is None else _number("The restitution", restitution)
+        if not 0.0 <= restitution <= 1.0:
+            raise BadRequest(f"The restitution must lie between 0 and 1, not {restitution:g}.")
+    if radius is None:
+        raise BadRequest("Collisions need a radius: one for all bodies, or one for each.")
+    return kind, restitution, _radius(radius, bodies)
+
+
+def _radius(radius: float | Sequence[float], bodies: int) -> float | tuple[float, ...]:
+    if isinstance(radius, int | float):
+        given: tuple[float, ...] = (_number("A radius", radius),)
+    elif isinstance(radius, str):
+        raise BadRequest(f"A radius must be a number, not {radius[:40]!r}.")
+    else:
+        given = tuple(_number("A radius", value) for value in radius)
+        if len(given) != bodies:
+            raise BadRequest(f"{len(given)} radii do not go with {bodies} bodies.")
+    for value in given:
+        # Written so that NaN is refused.
+        if not 0.0 < value < math.inf:
+            raise BadRequest(f"A radius must be positive and finite, not {value:g}.")
+    return given[0] if isinstance(radius, int | float) else given
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.floating):
+        raise BadRequest(f"{name} must be a number, not {str(value)[:40]!r}.")
+    return float(value)
+
+
+def _check_collisions(request: Request) -> None:
+    if request.collisions is not None and request.force != "direct":
+        raise BadRequest("Collisions go with the force direct, whose energy bound they need.")
+    if request.collisions is not None and not isinstance(
+        INTEGRATORS[request.integrator], Composition
+    ):
+        raise BadRequest(
+            "Collisions go with an integrator on integers: leapfrog or one of Yoshida."
+        )
 
 
 def _check_method(request: Request) -> None:

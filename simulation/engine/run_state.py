@@ -44,6 +44,8 @@ class RunState(ABC):
         self.broken: dict[str, dict[str, Any]] = {}
         # Laws that are not claimed, each with the reason; their verdict is UNKNOWN.
         self.unclaimed: dict[str, str] = {}
+        # What entered (positive) or left through declared sources and sinks, N-body units.
+        self.flux_tu: dict[str, Value] = {}
         self.timings_s: dict[str, float] = {}
         self.residual_q = (0, 0, 0)
 
@@ -105,8 +107,8 @@ class RunState(ABC):
 
     @property
     def bodies(self) -> int:
-        """The number of bodies."""
-        return self.request.bodies
+        """The number of bodies; fewer than asked for once some have merged."""
+        return int(self.mass.size)
 
     @property
     def dt_tu(self) -> float:

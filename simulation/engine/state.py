@@ -11,7 +11,14 @@ import numpy as np
 
 from conservation import Value, exact_sum
 from simulation.engine import kernels
-from simulation.engine.errors import NoAnswer, OutOfRange
+from simulation.engine.collisions import (
+    HEAVIER,
+    laws_with_collisions,
+    masses_for,
+    radii_in_quanta,
+    unclaimed_laws,
+)
+from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
 from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.forces.user import (
@@ -51,21 +58,56 @@ class State(RunState):
         p_q: np.ndarray,
         force: Force | None = None,
         user_forces: Iterable[UserForce] = (),
+        radius_q: np.ndarray | None = None,
     ) -> None:
-        """Take the integers of step 0 and read every quantity's reference from them."""
+        """Take the integers of step 0 and read every quantity's reference from them.
+
+        ``radius_q`` (N,) int64 are the radii where some bodies have merged already.
+        """
         super().__init__(request, names, mass)
         self.user_forces = check_user_forces(user_forces)
-        self.laws = laws_with(promises(request), self.user_forces)
-        self.unclaimed = broken_laws(self.user_forces)
+        if self.user_forces and request.collisions is not None:
+            raise BadRequest("Collisions and user forces do not go together yet; give one of them.")
+        self.laws = laws_with_collisions(promises(request), request)
+        self.laws = laws_with(self.laws, self.user_forces)
+        self.unclaimed = {**broken_laws(self.user_forces), **unclaimed_laws(request)}
+        self._mass_exponent = super().mass_exponent
         self.x_q = x_q
         self.p_q = p_q
         self.force: Force = force if force is not None else make_force(request)
         self.grid = grid_of(request)
+        if request.collisions is not None:
+            found = radii_in_quanta(request, self.grid.length_quantum)
+            self.radius_q = found if radius_q is None else radius_q
         self._allocate()
         self._take_references()
         self.digest_start = self.digest()
 
-    def _allocate(self) -> None:
+    def replace_bodies(
+        self,
+        names: tuple[str, ...],
+        mass: np.ndarray,
+        x_q: np.ndarray,
+        p_q: np.ndarray,
+        radius_q: np.ndarray,
+    ) -> None:
+        """Go on with other bodies, some of which have merged; their kicks are not known yet."""
+        self.names, self.mass, self.radius_q = names, mass, radius_q
+        self.x_q, self.p_q = np.ascontiguousarray(x_q), np.ascontiguousarray(p_q)
+        self._allocate_bodies()
+        np.multiply(self.x_q, self.grid.length_quantum, out=self.x)
+        self.mass_bits_0 = exact_sum(mass.view(np.int64))
+
+    @property
+    def mass_bits_0(self) -> int:
+        """The sum of the masses' bits modulo 2^64, which steps without a merger keep."""
+        return int(self.whole[kernels.MASS_BITS_0])
+
+    @mass_bits_0.setter
+    def mass_bits_0(self, total: int) -> None:
+        self.whole[kernels.MASS_BITS_0] = _wrap(total)
+
+    def _allocate_bodies(self) -> None:
         n, method = self.bodies, self.method
         quantum = self.grid.momentum_quantum
         # What moves a test particle is its velocity: any mass serves to count it in quanta.
@@ -74,19 +116,23 @@ class State(RunState):
         self.sink = np.array([kick.sink for kick in self.kicks])
         self.source = np.array([kick.source for kick in self.kicks])
         self.per_charge = np.array([kick.potential_per_charge for kick in self.kicks])
-        self.sign = np.array([1 if weight >= 0.0 else -1 for weight in method.kicks])
         moves = np.array(method.weights)[:, None] * self.dt_tu * quantum
         self.drift = moves / (self.inertia * self.grid.length_quantum)
-        # Why the force's processes did not finish the last step that was begun.
-        self.silence: NoAnswer | None = None
         self.x = np.zeros((3, n))
         self.k_q = np.zeros((3, n), dtype=np.int64)
         self.u_q = np.zeros(n, dtype=np.int64)
         self.before = np.zeros((4, 3, n), dtype=np.int64)
+
+    def _allocate(self) -> None:
+        method, quantum = self.method, self.grid.momentum_quantum
+        # Why the force's processes did not finish the last step that was begun.
+        self.silence: NoAnswer | None = None
+        self.whole = np.zeros(kernels.WHOLES, dtype=np.int64)
+        self._allocate_bodies()
+        self.sign = np.array([1 if weight >= 0.0 else -1 for weight in method.kicks])
         self.reading = np.zeros(kernels.READINGS)
         self.row = np.zeros(kernels.COLUMNS)
         self.refused = np.zeros(kernels.COLUMNS)
-        self.whole = np.zeros(kernels.WHOLES, dtype=np.int64)
         self.whole[kernels.PAIR_BITS] = self.grid.pair_bits
         self.real = np.zeros(kernels.REALS)
         self.real[kernels.LENGTH_QUANTUM] = self.grid.length_quantum
@@ -123,22 +169,23 @@ class State(RunState):
     @property
     def runs_in_one_kernel(self) -> bool:
         """Whether steps are taken inside one kernel: direct summation on one thread."""
-        if self.user_forces:
+        if self.user_forces or self.request.collisions is not None:
             return False
         return isinstance(self.force, DirectSummation) and self.force.threads == 1
 
     @property
     def watched(self) -> int:
         """The bits of the laws that are claimed; see ``kernels``."""
-        return ~sum(_BROKE[name] for name in self.unclaimed)
+        return ~sum(_BROKE.get(name, 0) for name in self.unclaimed)
 
     @property
     def steps_at_once_max(self) -> int | None:
         """How many steps may be taken in one stretch; None for any number.
 
-        A user's function may raise: then the steps before it must have been counted.
+        A user's function may raise: then the steps before it must have been counted. A merger
+        changes the shape of the state.
         """
-        return 1 if self.user_forces else None
+        return 1 if self.user_forces or self.request.collisions is not None else None
 
     def evaluate(self, stage: int, direction: int = 0) -> Evaluation:
         """Write the kicks of a stage at the current positions, and add up what it cost.
@@ -177,6 +224,14 @@ class State(RunState):
         kernels.read_state(self.x, self.p_q, self.k_q, self.u_q, self.mass, self.real, self.reading)
         self.reading[kernels.POTENTIAL] += self.field_energy_tu
 
+    def verify_reading(self, altered: np.ndarray, row: np.ndarray) -> int:
+        """Verify the totals and what was read last; return what broke."""
+        broke = kernels.verify_totals(self.p_q, self.mass, self.whole, altered, row)
+        broke |= kernels.verify_energy(
+            self.x, self.p_q, self.mass, self.real, self.reading, altered, row
+        )
+        return int(broke | kernels.verify_spin(self.bodies, self.real, self.reading, altered, row))
+
     def _take_references(self) -> None:
         self.refresh()
         real, reading = self.real, self.reading
@@ -196,7 +251,8 @@ class State(RunState):
         self.whole[kernels.MOMENTUM_X0 : kernels.MOMENTUM_Z0 + 1] = [
             _wrap(total) for total in self.momentum_0_q
         ]
-        self.whole[kernels.MASS_BITS_0] = _wrap(exact_sum(self.mass.view(np.int64)))
+        self.mass_bits_0 = exact_sum(self.mass.view(np.int64))
+        self.started = {name: self.value(name) for name in ("energy", "angular_momentum")}
 
     def read_second_order(self) -> tuple[float, float]:
         """Return (H2, its bound B, see ``kernels``) of the current state; O(N^2)."""
@@ -227,8 +283,13 @@ class State(RunState):
 
     @property
     def is_reversible(self) -> bool:
-        """Always: each step adds functions of what it does not change."""
-        return True
+        """Whether each step adds functions of what it does not change: yes, but collisions."""
+        return self.request.collisions is None
+
+    @property
+    def mass_exponent(self) -> int:
+        """The exponent of the quantum of mass, chosen at the start."""
+        return self._mass_exponent
 
     @property
     def momentum_unit_tu(self) -> float:
@@ -237,10 +298,12 @@ class State(RunState):
 
     def reference(self, quantity: str) -> Value:
         """Return energy, momentum (quanta) or angular momentum at step 0."""
-        if quantity == "energy":
-            return float(self.real[kernels.ENERGY_0])
         if quantity == "momentum":
             return self.momentum_0_q
+        if self.request.collisions is not None:
+            return self.started[quantity]  # what the kernel compares with follows the flux
+        if quantity == "energy":
+            return float(self.real[kernels.ENERGY_0])
         return _vector(self.real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1])
 
     def value(self, quantity: str) -> Value:
@@ -339,7 +402,8 @@ def make_force(request: Request, threads: int = 1) -> Force:
 def grid_of(request: Request) -> Grid:
     """Return the integer grid of a request."""
     weight = INTEGRATORS[request.integrator].largest_kick
-    return choose_grid(request.definition, request.bodies, request.softening_tu, weight)
+    heavier = HEAVIER if request.collisions == "merge" else 1.0
+    return choose_grid(request.definition, request.bodies, request.softening_tu, weight, heavier)
 
 
 def prepare_state(
@@ -348,11 +412,12 @@ def prepare_state(
     """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``."""
     bodies = request.definition.build(request.bodies, request.seed)
     grid = grid_of(request)
-    inertia = np.where(bodies.mass > 0.0, bodies.mass, np.max(bodies.mass))
+    mass = masses_for(request, bodies.mass)
+    inertia = np.where(mass > 0.0, mass, np.max(mass))
     return State(
         request,
         bodies.names,
-        bodies.mass,
+        mass,
         quantise(bodies.position, grid.length_exponent),
         quantise(inertia[:, None] * bodies.velocity, grid.momentum_exponent),
         force,
