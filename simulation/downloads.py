@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from django.views.decorators.http import require_GET
 
 from simulation import exports, plotly_script, selectors
@@ -63,10 +67,43 @@ def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 @require_GET
 @require_permission("simulation.view")
-def series_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Send the series of the plots: error and limit along the run, SI units."""
+def series_json(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+    """Send the series of the plots: error and limit along the run, SI units; 304 as with frames."""
     run = selectors.get_run(run_id)
-    return JsonResponse({"series": selectors.find_series(run) or {}})
+    return _unless_known(
+        request, run, lambda: JsonResponse({"series": selectors.find_series(run) or {}})
+    )
+
+
+@require_GET
+@require_permission("simulation.view")
+def frame_bin(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+    """Send the positions of the last kept step (``frames``); 304 for a page that has them already.
+
+    Which step is kept is asked first, so that an unchanged frame is not even read.
+    """
+    run = selectors.get_run(run_id)
+    return _unless_known(
+        request,
+        run,
+        lambda: HttpResponse(selectors.get_frame(run), content_type="application/octet-stream"),
+    )
+
+
+def _unless_known(
+    request: HttpRequest, run: Run, make: Callable[[], HttpResponse]
+) -> HttpResponseBase:
+    """Return 304 for a page that has the step that is kept now, else what ``make`` makes of it."""
+    tag = selectors.find_kept_tag(run)
+    if tag is None:
+        return make()
+    etag = quote_etag(tag)
+    known = get_conditional_response(request, etag=etag)
+    if known is not None:
+        return known
+    response = make()
+    response["ETag"] = etag
+    return response
 
 
 @require_GET

@@ -74,24 +74,30 @@ class RunRequest(forms.Form):
     seed = _whole("Seed", "Enter a seed, such as 0.")
     integrator = forms.ChoiceField(
         label="Integrator",
-        required=False,
-        error_messages={"invalid_choice": "There is no such integrator. Choose one of the list."},
+        error_messages={
+            "required": "Choose an integrator.",
+            "invalid_choice": "There is no such integrator. Choose one of the list.",
+        },
     )
     force = forms.ChoiceField(
         label="Force",
-        required=False,
         help_text="Direct summation is exact, N² pairs a step. The multipole method takes a time "
         "in proportion to N: faster from some thousand bodies on.",
-        error_messages={"invalid_choice": "There is no such force. Choose one of the list."},
+        error_messages={
+            "required": "Choose a force.",
+            "invalid_choice": "There is no such force. Choose one of the list.",
+        },
     )
     accuracy = forms.TypedChoiceField(
         label="Accuracy of the forces",
-        required=False,
         coerce=float,
         empty_value=None,
         help_text="The root mean square of the relative errors, at most. Direct summation has none "
         "to choose.",
-        error_messages={"invalid_choice": "There is no such accuracy. Choose one of the list."},
+        error_messages={
+            "required": "Choose an accuracy.",
+            "invalid_choice": "There is no such accuracy. Choose one of the list.",
+        },
     )
     softening = _number("Softening length", "Enter a length.", required=False)
 
@@ -132,6 +138,13 @@ class RunRequest(forms.Form):
         self.fields["force"].initial = default.force
         with_accuracy = [force for force in engine.FORCES if _accuracy_of(force) is not None]
         self.fields["accuracy"].initial = f"{_accuracy_of(with_accuracy[0]):g}"
+        if self.is_bound:
+            # A link or a script that names no method takes the engine's own; an exact force needs
+            # no accuracy.
+            for name in offered:
+                self.fields[name].required = name in self.data
+            force = self.data.get("force")
+            self.fields["accuracy"].required &= force in with_accuracy
         softening = sci(self.chosen.softening_tu)
         of = "" if self.chosen.is_fixed else f" for {count(self.chosen.bodies)} bodies"
         self.fields[

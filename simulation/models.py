@@ -233,6 +233,11 @@ class Checkpoint(models.Model):
     digest = models.CharField(max_length=64)
     wall_s = models.FloatField()
     saved_at = models.DateTimeField()
+    # The bodies as a page draws them (``simulation.frames``): reading the state itself would cost a
+    # page all forces.
+    frame = models.BinaryField(null=True)
+    # As a result's, so far.
+    series: Any = models.JSONField(null=True)
 
     def __str__(self) -> str:
         return f"{self.run_id} at step {self.step}"
@@ -246,6 +251,8 @@ class RunResult(models.Model):
     )
     step = models.PositiveBigIntegerField()
     state = models.BinaryField()
+    # As a checkpoint's; null for runs that ended before there were any.
+    frame = models.BinaryField(null=True)
     # quantity -> {"step": [...], "time_s": [...], "error": [...], "limit": [...], "unit": ...}; at
     # most 512 points each.
     series: Any = models.JSONField()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from simulation import engine
+from simulation import engine, frames
 from simulation.figures import count
 from simulation.models import Checkpoint, Run, RunQuerySet, RunResult
 from simulation.services.requests import RunUnknown
-from simulation.services.settling import describe_series
 from simulation.wording import describe_proof, describe_proof_of
 from tenants.errors import NotFound
 
@@ -62,10 +61,65 @@ def find_series(run: Run) -> dict[str, dict[str, Any]] | None:
     result = RunResult.objects.filter(run_id=run.pk).only("series").first()
     if result is not None:
         return dict(result.series)
-    checkpoint = Checkpoint.objects.filter(run_id=run.pk).first()
-    if checkpoint is None:
-        return None
-    return describe_series(engine.State.from_bytes(bytes(checkpoint.state)))
+    return Checkpoint.objects.filter(run_id=run.pk).values_list("series", flat=True).first()
+
+
+class NoFrame(NotFound):
+    """No positions of the run's bodies are kept yet."""
+
+    code = "no_frame"
+
+
+def find_kept_tag(run: Run) -> str | None:
+    """Return what names the step whose frame and series are kept, without reading them; None where
+    there is none.
+    """
+    for model, kind in ((RunResult, "end"), (Checkpoint, "checkpoint")):
+        found = model.objects.filter(run_id=run.pk).values_list("step", flat=True).first()
+        if found is not None:
+            return f"{run.pk}-{kind}-{found}-{frames.VERSION}"
+    return None
+
+
+def get_frame(run: Run) -> bytes:
+    """Return the bodies of a run's last kept step as a frame; raises ``NoFrame``.
+
+    A running run's is as old as its checkpoint; asking for it costs the worker nothing.
+    """
+    result = RunResult.objects.filter(run_id=run.pk).values_list("frame", flat=True).first()
+    if result is not None:
+        return bytes(result)
+    if RunResult.objects.filter(run_id=run.pk).exists():
+        # Stored before there were frames.
+        return frames.encode(get_final_state(run), run.finished_at or run.requested_at)
+    kept = Checkpoint.objects.filter(run_id=run.pk).values_list("frame", flat=True).first()
+    if kept is None:
+        raise NoFrame("No positions of this run are kept yet. The first come with its checkpoint.")
+    return bytes(kept)
+
+
+@dataclass(frozen=True)
+class BodyRow:
+    """A body of a frame for the table: its name and where it stands, in metres."""
+
+    name: str
+    x_m: float
+    y_m: float
+    z_m: float
+
+
+BODY_ROWS_MAX = 50
+
+
+def list_bodies(run: Run, frame: frames.Frame) -> list[BodyRow]:
+    """Return the first bodies of a frame, with the scenario's names where it has any."""
+    scenario = engine.SCENARIOS[run.scenario]
+    names = scenario.build(run.bodies, run.seed).names if scenario.is_fixed else ()
+    rows = []
+    for i, position in zip(frame.chosen[:BODY_ROWS_MAX], frame.positions, strict=False):
+        x, y, z = (float(component) * frame.scale_m for component in position)
+        rows.append(BodyRow(names[i] if names else f"body {i}", x, y, z))
+    return rows
 
 
 @dataclass(frozen=True)

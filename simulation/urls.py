@@ -14,6 +14,7 @@ urlpatterns = [
     path("runs/<uuid:run_id>/progress/", views.run_progress, name="run_progress"),
     path("runs/<uuid:run_id>/cancel/", views.cancel_run, name="cancel_run"),
     path("runs/<uuid:run_id>/again/", views.rerun_run, name="rerun_run"),
+    path("runs/<uuid:run_id>/frame.bin", downloads.frame_bin, name="frame"),
     path("runs/<uuid:run_id>/series.json", downloads.series_json, name="series"),
     path("runs/<uuid:run_id>/summary.json", downloads.summary_json, name="summary"),
     path("runs/<uuid:run_id>/state.npz", downloads.final_state_npz, name="state_npz"),

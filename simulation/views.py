@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from simulation import engine, forms, selectors, services
+from simulation import engine, forms, frames, selectors, services
 from simulation.cost import estimate_cost
 from simulation.figures import length_of_time, sci
 from simulation.models import Run
@@ -28,7 +28,8 @@ from tenants.models import User
 from tenants.permissions import check_permission, has_permission, require_permission
 
 RUNS_ON_A_PAGE = 25
-TABS = ("plots", "data", "provenance")
+NAMED_MAX = 20
+TABS = ("plots", "bodies", "data", "provenance")
 
 
 @require_GET
@@ -170,6 +171,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "has_state": hasattr(found, "result"),
         "fault": found.fault,
         "tab": tab,
+        **(_bodies_context(found) if tab == "bodies" else {}),
         "plotly_version": version(),
         "series": series,
         "quantity": quantity,
@@ -177,6 +179,22 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "span": length_of_time(found.steps * found.dt_tu * _time_s(found)),
     }
     return render(request, "simulation/run.html", context)
+
+
+def _bodies_context(found: Run) -> dict[str, Any]:
+    try:
+        frame = frames.decode(selectors.get_frame(found))
+    except selectors.NoFrame:
+        return {"frame": None, "names": [], "checkpoint_s": services.CHECKPOINT_S}
+    bodies = selectors.list_bodies(found, frame)
+    return {
+        "frame": frame,
+        "bodies": bodies,
+        "is_sampled": len(frame.positions) < frame.bodies,
+        # Few enough to be written beside their points.
+        "names": [body.name for body in bodies] if len(frame.positions) <= NAMED_MAX else [],
+        "checkpoint_s": services.CHECKPOINT_S,
+    }
 
 
 def _time_s(found: Run) -> float:

@@ -49,7 +49,7 @@ def make_alert(person: User) -> Values:
 
 
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
-RUN_FILES = ("state.npz", "state.csv")
+RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's

@@ -3,6 +3,7 @@ alone.
 """
 
 from simulation.services.execution import execute_run
+from simulation.services.keeping import CHECKPOINT_S
 from simulation.services.recovery import reap_runs
 from simulation.services.requests import (
     ESTIMATE_S_MAX,
@@ -19,6 +20,7 @@ from simulation.services.requests import (
 )
 
 __all__ = [
+    "CHECKPOINT_S",
     "ESTIMATE_S_MAX",
     "RUNS_ACTIVE_MAX",
     "STEP_S_MAX",

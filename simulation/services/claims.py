@@ -15,8 +15,9 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 
 from monitoring import services as monitoring
-from simulation import engine
+from simulation import engine, frames
 from simulation.models import Checkpoint, Run
+from simulation.services.readings import describe_series
 
 STATE = Run.State
 
@@ -89,5 +90,7 @@ def save_checkpoint(run: Run, state: engine.State, *, wall_s: float, saved_at: d
             "digest": state.digest(),
             "wall_s": wall_s,
             "saved_at": saved_at,
+            "frame": frames.encode(state, saved_at),
+            "series": describe_series(state),
         },
     )

@@ -1,8 +1,9 @@
-"""What a run tells monitoring: its quantities in SI, each with its balance, limit and verdict."""
+"""What a run tells monitoring and its plots: its quantities in SI, each with its limit."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from monitoring.readings import UNITS
 from monitoring.services import QuantityReading
@@ -52,3 +53,18 @@ def _broken_reading(violation: engine.Violation) -> QuantityReading:
         law=violation.law,
         verdict="VIOLATED",
     )
+
+
+def describe_series(state: engine.State) -> dict[str, dict[str, Any]]:
+    """Return the series of a state for the plots, as plain values."""
+    return {
+        name: {
+            "unit": state.laws[name].quantity.unit,
+            "law": str(state.laws[name].kind),
+            "step": series.step.tolist(),
+            "time_s": series.time_s.tolist(),
+            "error": series.error.tolist(),
+            "limit": series.limit.tolist(),
+        }
+        for name, series in engine.series(state).items()
+    }

@@ -12,12 +12,12 @@ from django.db import transaction
 
 from monitoring import services as monitoring
 from monitoring.heartbeat import node_name
-from simulation import engine
+from simulation import engine, frames
 from simulation.engine import CheckpointDamaged
 from simulation.models import Checkpoint, Run, RunResult
 from simulation.services import live
 from simulation.services.claims import LostClaim
-from simulation.services.readings import readings_at_the_end
+from simulation.services.readings import describe_series, readings_at_the_end
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,11 @@ def _store_result(run: Run, state: engine.State, ending: Ending) -> None:
     run.digest_start = state.digest_start
     run.digest_end = outcome.digest_end
     RunResult.objects.create(
-        run_id=run.pk, step=state.step, state=state.to_bytes(), series=describe_series(state)
+        run_id=run.pk,
+        step=state.step,
+        state=state.to_bytes(),
+        frame=frames.encode(state, ending.at),
+        series=describe_series(state),
     )
 
 
@@ -133,19 +137,4 @@ def describe_violation(violation: engine.Violation | None) -> dict[str, Any] | N
         "limit": violation.limit,
         "unit": violation.unit,
         "sentence": violation.sentence,
-    }
-
-
-def describe_series(state: engine.State) -> dict[str, dict[str, Any]]:
-    """Return the series of a state for the plots, as plain values."""
-    return {
-        name: {
-            "unit": state.laws[name].quantity.unit,
-            "law": str(state.laws[name].kind),
-            "step": series.step.tolist(),
-            "time_s": series.time_s.tolist(),
-            "error": series.error.tolist(),
-            "limit": series.limit.tolist(),
-        }
-        for name, series in engine.series(state).items()
     }
