@@ -91,9 +91,9 @@ class Fault:
 
 def find_scenario(name: str) -> Scenario:
     """Return the scenario of that name, or raise ``BadRequest``."""
-    scenario = SCENARIOS.get(name)
+    scenario = SCENARIOS.get(name) if isinstance(name, str) else None
     if scenario is None:
-        raise BadRequest(f"There is no scenario {name!r}; there are {', '.join(SCENARIOS)}.")
+        raise BadRequest(f"There is no scenario {shown(name)}; there are {', '.join(SCENARIOS)}.")
     return scenario
 
 
@@ -123,9 +123,9 @@ def check_request(
         raise BadRequest(
             f"The scenario {chosen.name} always has {chosen.bodies} bodies; give none."
         )
-    if integrator not in INTEGRATORS:
+    if not isinstance(integrator, str) or integrator not in INTEGRATORS:
         raise BadRequest(
-            f"There is no integrator {integrator!r}; there are {', '.join(INTEGRATORS)}."
+            f"There is no integrator {shown(integrator)}; there are {', '.join(INTEGRATORS)}."
         )
     request = Request(
         chosen.name,
@@ -146,9 +146,18 @@ def check_request(
     return request
 
 
+def shown(value: object) -> str:
+    """Return a value as a refusal shows it, whatever it is."""
+    try:
+        return repr(value)[:40]
+    except ValueError:
+        # Python writes no integer of more than 4300 digits.
+        return "a number of thousands of digits"
+
+
 def _accuracy(force: str, accuracy: float | None) -> float | None:
     if force not in FORCES:
-        raise BadRequest(f"The force is one of {', '.join(FORCES)}, not {force!r}.")
+        raise BadRequest(f"The force is one of {', '.join(FORCES)}, not {shown(force)}.")
     if force == "direct":
         if accuracy is not None:
             raise BadRequest("Direct summation is exact; an accuracy belongs to the force fmm.")
@@ -157,7 +166,7 @@ def _accuracy(force: str, accuracy: float | None) -> float | None:
         return _ACCURACY
     if accuracy not in ACCURACIES:
         offered = ", ".join(f"{known:g}" for known in ACCURACIES)
-        raise BadRequest(f"The accuracy of fmm is one of {offered}, not {str(accuracy)[:40]}.")
+        raise BadRequest(f"The accuracy of fmm is one of {offered}, not {shown(accuracy)}.")
     return float(accuracy)
 
 
@@ -165,11 +174,11 @@ def _softening(softening: float | None) -> float | None:
     if softening is None:
         return None
     if isinstance(softening, bool) or not isinstance(softening, int | float):
-        raise BadRequest(f"The softening must be a length, not {softening!r}.")
+        raise BadRequest(f"The softening must be a length, not {shown(softening)}.")
     # Written so that NaN is refused.
     if not (softening == 0 or 1e-6 <= softening <= 1e3):
         raise BadRequest(
-            f"The softening must be 0 or lie between 1e-6 and 1000, not {str(softening)[:40]}."
+            f"The softening must be 0 or lie between 1e-6 and 1000, not {shown(softening)}."
         )
     return float(softening)
 
@@ -271,9 +280,11 @@ def _whole(name: str, value: int | None, default: int, low: int, high: int) -> i
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRequest(f"{name.capitalize()} must be a whole number, not {value!r}.")
+        raise BadRequest(f"{name.capitalize()} must be a whole number, not {shown(value)}.")
     if not low <= value <= high:
-        raise BadRequest(f"{name.capitalize()} must lie between {low} and {high}, not {value}.")
+        raise BadRequest(
+            f"{name.capitalize()} must lie between {low} and {high}, not {shown(value)}."
+        )
     return value
 
 
@@ -281,11 +292,11 @@ def _step_size(scenario: Scenario, dt_tu: float | None) -> float:
     if dt_tu is None:
         return scenario.dt_tu
     if isinstance(dt_tu, bool) or not isinstance(dt_tu, int | float):
-        raise BadRequest(f"The time step must be a number, not {dt_tu!r}.")
+        raise BadRequest(f"The time step must be a number, not {shown(dt_tu)}.")
     # Written so that NaN is refused.
     if not scenario.dt_tu_min <= dt_tu <= scenario.dt_tu_max:
         raise BadRequest(
             f"The time step of {scenario.name} must lie between {scenario.dt_tu_min:g} and "
-            f"{scenario.dt_tu_max:g}, not {str(dt_tu)[:40]}."
+            f"{scenario.dt_tu_max:g}, not {shown(dt_tu)}."
         )
     return float(dt_tu)
