@@ -119,7 +119,8 @@ def scenario_of_limits(limits: dict[str, Any], bodies: Bodies | None = None) -> 
         return bodies
 
     def reach(count: int, softening_tu: float) -> Reach:
-        nearest = max(limits["closest"], softening_tu)
+        # A little less: two bodies in one place, softened, must lie below the bound, not on it.
+        nearest = 0.999 * max(limits["closest"], softening_tu)
         product = limits["mass2_max"]
         momentum = limits["mass_max"] * limits["speed"]
         return Reach(limits["length"], momentum, product / nearest**2, product / nearest)
