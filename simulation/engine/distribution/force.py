@@ -82,7 +82,7 @@ class DistributedForce:
         self._spot_share = spot_share
         self._workers = workers
         # The coordinator's own judgement where two ranks disagree.
-        self._desk = Desk(self._work, -1, 1, None)
+        self._desk = Desk(self._work, -1, None)
         # Before the ranks start: what has to be compiled is compiled once.
         self._desk.warm_up()
         parts = self._work.parts
@@ -160,7 +160,7 @@ class DistributedForce:
                 wrong = self._find_wrong(answers, checks, orders, x, kick)
                 if not wrong:
                     self._transport.combine(self._number, total)
-                    if self._is_balanced(total, kick.source, answers):
+                    if self._is_balanced(total, answers):
                         self.report.spot_checks += len(checks)
                         return total, orders, answers
                     wrong_sums += 1
@@ -177,7 +177,8 @@ class DistributedForce:
         self._number += 1
         members = self.members
         costs = self._work.costs(terms)
-        tasks = deal(self._strategy, costs, members, self._speeds.of(members))
+        speeds = self._speeds.of(members)
+        tasks = deal(self._strategy, costs, members, speeds, in_runs=self._work.in_runs)
         checks = spot_checks(tasks, self.report.evaluations, self._spot_share)
         orders = {
             rank: self._order(
@@ -209,7 +210,8 @@ class DistributedForce:
         kick: Kick,
     ) -> dict[int, str]:
         """Return the ranks that are wrong, and why."""
-        found = {rank: find_fault(answer) for rank, answer in answers.items()}
+        seen = {rank: self._look_again(rank, answer) for rank, answer in answers.items()}
+        found = {rank: find_fault(answer) for rank, answer in seen.items()}
         wrong = {rank: f"Rank {rank}: {why}" for rank, why in found.items() if why is not None}
         for check in checks:
             pair = (check.owner, check.checker)
@@ -217,6 +219,13 @@ class DistributedForce:
             if len(set(shown.values())) > 1 and not wrong:
                 wrong = self._judge(check.task, shown, orders[check.owner].terms, x, kick)
         return wrong
+
+    def _look_again(self, rank: int, answer: Answer) -> Answer:
+        partial = self._transport.partial_sum(rank)
+        if partial is None:
+            return answer
+        x, y, z, potential = look_at(partial, self._work.source)
+        return answer.seen((x, y, z), potential)
 
     def _judge(
         self, task: int, shown: dict[int, str], terms: Terms, x: np.ndarray, kick: Kick
@@ -244,11 +253,9 @@ class DistributedForce:
         wrong = [rank for rank in votes if {votes[rank], shown.get(rank, right)} != {right}]
         return {rank: why.format(rank=rank) for rank in wrong}
 
-    def _is_balanced(
-        self, total: np.ndarray, source: np.ndarray, answers: dict[int, Answer]
-    ) -> bool:
-        *kicks, potential = look_at(total, source)
-        sent = sum(answer.potential_q for answer in answers.values())
+    def _is_balanced(self, total: np.ndarray, answers: dict[int, Answer]) -> bool:
+        *kicks, potential = look_at(total, self._work.source)
+        sent = sum(answer.rest_q for answer in answers.values())
         return not any(kicks) and (potential - sent) % 2**64 == 0
 
     def _leave_out(self, rank: int, kind: str, why: str) -> None:

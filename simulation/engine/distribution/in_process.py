@@ -23,9 +23,8 @@ class InProcessRanks:
         """Make the ranks."""
         self._desks = {
             rank: Desk(
-                make_work(setup.force, setup.accuracy),
+                make_work(setup.force, setup.accuracy, setup.threads),
                 rank,
-                setup.threads,
                 setup.sabotage_of(rank),
             )
             for rank in range(setup.workers)
@@ -52,6 +51,10 @@ class InProcessRanks:
             )
             answers[rank] = self._desks[rank].prepare(order, x, kick.sink, kick.source, partial)
         return answers
+
+    def partial_sum(self, rank: int) -> np.ndarray | None:
+        """Return what a rank has left."""
+        return self._partials.get(rank)
 
     def combine(self, number: int, total: np.ndarray) -> None:
         """Add the partial sums."""

@@ -93,6 +93,10 @@ class MpiRanks:
         number = next(iter(orders.values())).number
         return self._gather(orders, Answer, number)
 
+    def partial_sum(self, rank: int) -> np.ndarray | None:
+        """Return None: partial sums stay with the ranks."""
+        return None
+
     def combine(self, number: int, total: np.ndarray) -> None:
         """Let the ranks add up; read the sum from the lowest."""
         members = self.members

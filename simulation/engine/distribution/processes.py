@@ -30,7 +30,6 @@ from simulation.engine.distribution.protocol import (
     TransportUnavailable,
 )
 from simulation.engine.distribution.transport import Setup
-from simulation.engine.distribution.work import look_at
 from simulation.engine.errors import NoAnswer
 from simulation.engine.forces import Kick
 
@@ -72,14 +71,17 @@ class ProcessRanks:
         return {rank: process.pid for rank, process in self._processes.items()}
 
     def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
-        """Share the positions, send the orders, wait; look at each partial sum again."""
+        """Share the positions, send the orders, wait for all."""
         arena = self._arena_for(x.shape[1])
         arena.x[:], arena.sink[:], arena.source[:] = x, kick.sink, kick.source
         for rank, order in orders.items():
             self._links.send(rank, order)
         number = next(iter(orders.values())).number
-        answers = self._links.gather(orders, (Answer,), number)
-        return {rank: self._seen(rank, answer) for rank, answer in answers.items()}
+        return self._links.gather(orders, (Answer,), number)
+
+    def partial_sum(self, rank: int) -> np.ndarray | None:
+        """Return what a rank left in the arena."""
+        return None if self._arena is None else self._arena.partials[rank]
 
     def combine(self, number: int, total: np.ndarray) -> None:
         """Add up what the members left in the arena: it is there even if they are not."""
@@ -126,12 +128,6 @@ class ProcessRanks:
             setup = self._setup
             self._arena = Arena(self._arena_descriptor, bodies, setup.workers, setup.parts)
         return self._arena
-
-    def _seen(self, rank: int, answer: Answer) -> Answer:
-        """Return an answer with the sums that the coordinator found, where they differ."""
-        assert self._arena is not None
-        x, y, z, potential = look_at(self._arena.partials[rank], self._arena.source)
-        return answer.seen((x, y, z), potential)
 
 
 def environment() -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 1. *Prepare.* Each rank is given positions and its tasks. It sums its tasks into a *partial sum* and
    answers with what that sum is worth: whether every pair lay within its range, what the kicks of
-   the bodies with mass sum to (exactly zero, or the rank is wrong), what the potentials sum to in
-   the array and in the ledger kept beside it, and a digest of each spot-checked task.
+   the bodies with mass sum to (exactly zero, or the rank is wrong), what potentials and far kicks
+   sum to in the array and in the ledger kept beside it, and a digest of each spot-checked task.
 2. *Verify.* The coordinator looks at every partial sum again and compares the digests of the two
    ranks that computed a spot-checked task. Where they differ, every rank computes the task and the
    majority of the ranks and the coordinator decides who was wrong.
@@ -81,19 +81,19 @@ class Answer:
     number: int
     within: bool
     imbalance_q: tuple[int, int, int]
-    potential_q: int  # modulo 2^64, from the array
+    rest_q: int  # potentials and far kicks, modulo 2^64, from the array
     ledger_q: int  # the same, kept beside it while summing
     digests: dict[int, str]
     cpu_s: float
     wall_s: float
 
-    def seen(self, imbalance_q: tuple[int, int, int], potential_q: int) -> Answer:
+    def seen(self, imbalance_q: tuple[int, int, int], rest_q: int) -> Answer:
         """Return the answer with what the coordinator found in the partial sum, where it finds a
         fault that the rank does not admit.
         """
-        if any(self.imbalance_q) or self.potential_q != self.ledger_q:
+        if any(self.imbalance_q) or self.rest_q != self.ledger_q:
             return self
-        return replace(self, imbalance_q=imbalance_q, potential_q=potential_q)
+        return replace(self, imbalance_q=imbalance_q, rest_q=rest_q)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,10 @@ class Broken:
 class Sabotage:
     """A drill: rank ``rank`` goes wrong at ``step``. For tests of the protocol.
 
-    ``bit`` flips a bit of its partial sum; ``pair`` adds a quantum to one body and takes it from
-    another in each of its tasks, from that step on; ``die`` and ``die_late`` kill it before and
-    after it answered; ``stop`` stops it without killing it.
+    ``bit`` flips a bit of its partial sum of kicks, ``bit_of_rest`` one of what does not balance:
+    a far kick, or with direct summation a potential; ``pair`` adds a quantum to one body and takes
+    it from another in each of its tasks, from that step on; ``die`` and ``die_late`` kill it before
+    and after it answered; ``stop`` stops it without killing it.
     """
 
     rank: int
@@ -141,7 +142,7 @@ class Sabotage:
     kind: str
 
 
-SABOTAGES = ("bit", "pair", "die", "die_late", "stop")
+SABOTAGES = ("bit", "bit_of_rest", "pair", "die", "die_late", "stop")
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,6 @@ def find_fault(answer: Answer) -> str | None:
         return (
             f"its kicks of the bodies with mass sum to ({x}, {y}, {z}) quanta and must sum to zero."
         )
-    if answer.potential_q != answer.ledger_q:
-        return "its potentials do not sum to what its ledger holds."
+    if answer.rest_q != answer.ledger_q:
+        return "its potentials or far kicks do not sum to what its ledger holds."
     return None

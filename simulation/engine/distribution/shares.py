@@ -49,15 +49,23 @@ class Tiles:
 
 
 def deal(
-    strategy: str, cost: np.ndarray, ranks: tuple[int, ...], speed: dict[int, float]
+    strategy: str,
+    cost: np.ndarray,
+    ranks: tuple[int, ...],
+    speed: dict[int, float],
+    *,
+    in_runs: bool = False,
 ) -> dict[int, tuple[int, ...]]:
     """Return the tasks of each rank: all tasks, each once.
 
     ``load`` gives the dearest task that is left to whoever would be done first at the speeds that
-    were measured; ``locality`` gives each rank a run of neighbouring tasks of equal cost.
+    were measured, or with ``in_runs`` cuts the tasks into runs in proportion to these speeds;
+    ``locality`` gives each rank a run of neighbouring tasks of equal cost.
     """
     if strategy == "locality":
-        return _runs(cost, ranks)
+        return _runs(cost, ranks, dict.fromkeys(ranks, 1.0))
+    if in_runs:
+        return _runs(cost, ranks, speed)
     waiting = [(0.0, rank) for rank in ranks]
     found: dict[int, list[int]] = {rank: [] for rank in ranks}
     for task in np.argsort(-cost, kind="stable").tolist():
@@ -67,9 +75,11 @@ def deal(
     return {rank: tuple(sorted(tasks)) for rank, tasks in found.items()}
 
 
-def _runs(cost: np.ndarray, ranks: tuple[int, ...]) -> dict[int, tuple[int, ...]]:
-    ends = np.cumsum(cost)
-    wanted = ends[-1] * np.arange(1, len(ranks)) / len(ranks)
+def _runs(
+    cost: np.ndarray, ranks: tuple[int, ...], speed: dict[int, float]
+) -> dict[int, tuple[int, ...]]:
+    ends, speeds = np.cumsum(cost), np.cumsum([speed[rank] for rank in ranks])
+    wanted = ends[-1] * speeds[:-1] / speeds[-1]
     cuts = [0, *np.searchsorted(ends, wanted).tolist(), len(cost)]
     spans = zip(ranks, itertools.pairwise(cuts), strict=True)
     return {rank: tuple(range(a, b)) for rank, (a, b) in spans}

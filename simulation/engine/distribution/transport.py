@@ -49,7 +49,10 @@ class Transport(Protocol):
         """The ranks that are left, in order."""
 
     def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
-        """Let ranks prepare; return all their answers, partial sums looked at again."""
+        """Let ranks prepare; return all their answers."""
+
+    def partial_sum(self, rank: int) -> np.ndarray | None:
+        """Return a rank's partial sum where the coordinator can look at it."""
 
     def combine(self, number: int, total: np.ndarray) -> None:
         """Write the sum of all members' partial sums into ``total`` (parts, 4, N)."""
