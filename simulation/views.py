@@ -20,6 +20,7 @@ from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
 from simulation.wording import (
     describe_force,
+    describe_method,
     describe_proof_of,
     describe_run,
     title_of_integrator,
@@ -47,7 +48,7 @@ def runs(request: HttpRequest) -> HttpResponse:
             (
                 run,
                 engine.SCENARIOS[run.scenario].title,
-                f"{title_of_integrator(run.integrator)}, {describe_force(run.engine_request)}",
+                describe_method(run.engine_request),
             )
             for run in page
         ],

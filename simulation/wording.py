@@ -46,6 +46,12 @@ def describe_force(request: engine.Request) -> str:
     return f"{title_of_force(request.force)}, forces to {sci(request.accuracy, 1)} (rms)"
 
 
+def describe_method(request: engine.Request) -> str:
+    """Return integrator and force in the words of the command line: leapfrog, fmm 0.0001."""
+    accuracy = "" if request.accuracy is None else f" {sci(request.accuracy, 1)}"
+    return f"{request.integrator}, {request.force}{accuracy}"
+
+
 def describe_run(run: Run) -> str:
     """Return the answer of a run's page: one sentence."""
     title = engine.SCENARIOS[run.scenario].title

@@ -322,6 +322,22 @@ class TestTheRunsPage:
         for word in ("Expected", "Found", "Off by", "Limit", "Rolled back to step 49"):
             assert word in text
 
+    def test_marks_the_step_that_broke_a_law_on_its_plot_alone(self, client, executed):
+        run = executed("solar_system", fault=Fault("momentum", 50))
+        broken = {run.violation["quantity"], *run.violation["also_broken"]}
+        text = client.get(run.get_absolute_url()).content.decode()
+        for name in ("energy", "momentum", "angular_momentum"):
+            (tag,) = (part for part in text.split("<div") if f'data-plot="{name}"' in part)
+            assert ('data-broken-step="50"' in tag) == (name in broken)
+
+    @pytest.mark.parametrize("tab", ["plots", "data"])
+    def test_waits_for_the_first_numbers_and_only_while_they_may_come(self, client, queued, tab):
+        run = queued()
+        address = f"{run.get_absolute_url()}?tab={tab}"
+        assert "data-wait-for" in client.get(address).content.decode()
+        client.post(f"/runs/{run.pk}/cancel/")
+        assert "data-wait-for" not in client.get(address).content.decode()
+
     def test_names_what_was_not_proved(self, client, queued):
         run = queued("kepler")
         Run.objects.filter(pk=run.pk).update(proof=Run.Proof.SAMPLES, steps=400_000)
@@ -345,7 +361,7 @@ class TestTheRunsPage:
             "0.5 length units",
         ):
             assert words in text
-        assert "Fast multipole method" in client.get("/runs/").content.decode()
+        assert "leapfrog, fmm 0.001" in client.get("/runs/").content.decode()
         found = json.loads(client.get(f"/runs/{run.pk}/summary.json").content)
         assert (found["force"], found["accuracy"], found["softening_tu"]) == ("fmm", 1e-3, 0.5)
         assert 0 < found["force_rms"] < 1e-3
