@@ -21,6 +21,7 @@ from simulation.engine.laws import Violation, live, series, summary, verdicts
 from simulation.engine.outcome import Outcome, Progress, request_to_continue, run
 from simulation.engine.promises import LAWS, promises
 from simulation.engine.provenance import describe_run
+from simulation.engine.real_state import RealState
 from simulation.engine.requests import (
     ACCURACIES,
     FORCES,
@@ -51,6 +52,7 @@ __all__ = [
     "OutOfRange",
     "Outcome",
     "Progress",
+    "RealState",
     "Request",
     "RunState",
     "Scenario",

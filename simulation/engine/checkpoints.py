@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from simulation.engine.state import State
 
 MAGIC = b"AII checkpoint 1\n"
+REAL_MAGIC = b"AII checkpoint of doubles 1\n"
 _DIGEST_BYTES = 32
 
 
@@ -71,6 +72,8 @@ def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
     A function is not stored: ``user_forces`` are those of the run, by the same names. Raises
     ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
     """
+    if content.startswith(REAL_MAGIC):
+        return _of_doubles(content)
     start = len(MAGIC) + _DIGEST_BYTES
     if not content.startswith(MAGIC):
         raise CheckpointDamaged("These bytes are no checkpoint of this engine.")
@@ -81,6 +84,12 @@ def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
         return _rebuild(body, check_user_forces(user_forces))
     except (KeyError, ValueError, TypeError, BadRequest) as error:
         raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
+
+
+def _of_doubles(content: bytes) -> Any:
+    from simulation.engine.real_checkpoints import from_bytes
+
+    return from_bytes(content)
 
 
 def _rebuild(body: bytes, user_forces: tuple[UserForce, ...]) -> State:

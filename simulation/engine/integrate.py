@@ -11,6 +11,7 @@ from simulation.engine.collisions import collide, keep_bodies, restore_bodies
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces.user import read_and_verify_with_fields
 from simulation.engine.laws import Violation, describe_violation
+from simulation.engine.real_state import RealState
 from simulation.engine.requests import Fault, check_fault
 from simulation.engine.state import State
 
@@ -64,6 +65,8 @@ def advance(
         raise ValueError("steps must not be negative")
     if fault is not None:
         check_fault(fault, state.request)
+    if isinstance(state, RealState):
+        return _advance_doubles(state, steps, retrace, fault)
     if retrace:
         _check_reversible(state)
     start = state.clone() if retrace else None
@@ -79,6 +82,23 @@ def advance(
     done = state.step - begun
     matched = None if start is None or not done else _matches_backwards(state, start, done)
     return StepReport(done, violation, matched)
+
+
+def _advance_doubles(
+    state: RealState, steps: int, retrace: bool, fault: Fault | None
+) -> StepReport:
+    if retrace:
+        raise BadRequest(f"This run cannot be retraced. {state.unclaimed['information']}")
+    begun = state.step
+    violation = None
+    while violation is None and state.step < begun + steps:
+        block = begun + steps - state.step
+        drill = None
+        if fault is not None and fault.step > state.step:
+            drill = fault if fault.step == state.step + 1 else None
+            block = 1 if drill else min(block, fault.step - 1 - state.step)
+        violation = state.advance_block(block, drill)
+    return StepReport(state.step - begun, violation, None)
 
 
 def retrace(state: State, steps: int) -> State:

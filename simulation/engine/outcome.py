@@ -163,7 +163,8 @@ def _run_state(
     reached = state.digest()
     back = _go_back(state, pace) if reverse and not stopped else None
     wall_s = time.perf_counter() - begun
-    rms = measure_force_rms(state)
+    # Doubles are summed directly: there is nothing to measure them against.
+    rms = measure_force_rms(state) if isinstance(state, State) else None
     return Outcome(request, state, violation, stopped, wall_s, reached, back, threads, rms)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulation.engine.errors import BadRequest
-from simulation.engine.integrators import INTEGRATORS, Composition
+from simulation.engine.integrators import INTEGRATORS, REAL_METHODS, Composition
 from simulation.engine.scenarios import SCENARIOS, Scenario
 
 SEED_MAX = 2**63 - 1
@@ -240,11 +240,25 @@ def _check_collisions(request: Request) -> None:
 
 
 def _check_method(request: Request) -> None:
+    if request.integrator in REAL_METHODS:
+        _check_real_method(request)
     if request.force == "fmm" and request.integrator != "leapfrog":
         raise BadRequest(
             "The force fmm goes with the integrator leapfrog: a higher order would be lost in the "
             "error of its forces."
         )
+
+
+def _check_real_method(request: Request) -> None:
+    if request.force != "direct" or request.collisions is not None:
+        raise BadRequest(
+            f"The integrator {request.integrator} goes with the force direct, without collisions."
+        )
+    method = REAL_METHODS[request.integrator]
+    method.check_size(request.bodies)
+    definition = request.definition
+    if definition.limits is None:
+        method.check(definition.build(request.bodies, request.seed).mass, request.softening_tu)
 
 
 def _check_size(request: Request) -> None:

@@ -137,7 +137,16 @@ def _pythagorean(bodies: int, seed: int) -> Bodies:
 
 def _solar_system(bodies: int, seed: int) -> Bodies:
     """Return the Sun and eight planets from JPL Horizons."""
-    text = resources.files("simulation.engine").joinpath("data/solar_system.csv").read_text("utf-8")
+    return _table("solar_system.csv")
+
+
+def _outer_solar_system(bodies: int, seed: int) -> Bodies:
+    """Return the Sun and five outer bodies of Applegate et al. (1986), AJ 92, 176."""
+    return _table("outer_solar_system.csv")
+
+
+def _table(name: str) -> Bodies:
+    text = resources.files("simulation.engine").joinpath(f"data/{name}").read_text("utf-8")
     rows = csv.reader(line for line in text.splitlines() if line and not line.startswith("#"))
     _, *planets = rows
     values = np.array([[float(cell) for cell in row[1:]] for row in planets])
@@ -325,6 +334,23 @@ _ALL = (
         bodies_max=9,
         build=_solar_system,
         reach=lambda bodies, softening: Reach(64.0, 2.0**-7, 2.0**-10, 2.0**-8),
+    ),
+    Scenario(
+        name="outer_solar_system",
+        title="Outer Solar System",
+        description="The Sun, the four giant planets and Pluto: the classical long integration.",
+        length_m=ASTRONOMICAL_UNIT_M,
+        mass_kg=SOLAR_MASS_KG,
+        softening=lambda bodies: 0.0,
+        dt_tu=0.125,
+        dt_tu_min=1e-6,
+        dt_tu_max=4.0,
+        steps=20_000,
+        bodies=6,
+        bodies_min=6,
+        bodies_max=6,
+        build=_outer_solar_system,
+        reach=lambda bodies, softening: Reach(128.0, 2.0**-9, 2.0**-13, 2.0**-11),
     ),
     Scenario(
         name="plummer",

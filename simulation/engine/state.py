@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from simulation.engine.forces.user import (
     laws_with,
 )
 from simulation.engine.grid import Grid, choose_grid, quantise
-from simulation.engine.integrators import INTEGRATORS, Composition
+from simulation.engine.integrators import INTEGRATORS, REAL_METHODS, Composition
 from simulation.engine.promises import promises
 from simulation.engine.requests import Request
 from simulation.engine.run_state import RunState
@@ -269,7 +270,8 @@ class State(RunState):
     @property
     def method(self) -> Composition:
         """The integrator."""
-        return INTEGRATORS[self.request.integrator]
+        method: Composition = INTEGRATORS[self.request.integrator]
+        return method
 
     @property
     def energy_tu(self) -> float:
@@ -409,7 +411,12 @@ def grid_of(request: Request) -> Grid:
 def prepare_state(
     request: Request, force: Force | None = None, user_forces: Iterable[UserForce] = ()
 ) -> State:
-    """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``."""
+    """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``.
+
+    For an integrator on doubles it is a ``RealState``, which takes steps by the same calls.
+    """
+    if request.integrator in REAL_METHODS:
+        return _prepare_doubles(request, user_forces)
     bodies = request.definition.build(request.bodies, request.seed)
     grid = grid_of(request)
     mass = masses_for(request, bodies.mass)
@@ -423,6 +430,17 @@ def prepare_state(
         force,
         user_forces,
     )
+
+
+def _prepare_doubles(request: Request, user_forces: Iterable[UserForce]) -> Any:
+    from simulation.engine.real_state import prepare_real_state
+
+    if tuple(user_forces):
+        raise BadRequest(
+            f"The integrator {request.integrator} knows gravity alone; forces of your own go with "
+            "leapfrog and yoshida4, 6, 8."
+        )
+    return prepare_real_state(request)
 
 
 def _vector(components: np.ndarray) -> tuple[float, ...]:

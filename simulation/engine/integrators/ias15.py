@@ -46,6 +46,7 @@ from simulation.engine.integrators.verifying import (
     note_roundings,
     verify,
 )
+from simulation.engine.kernels import LEFT_PAIR
 
 # Rows of ``y``: what moves, what rounding cut off it, the acceleration, b and its prediction.
 X, V, X_LEFT, V_LEFT, A = range(5)
@@ -66,11 +67,12 @@ POINTS = (
 )
 # Where the truncation, 1e-9 of the acceleration's size, ends up below round-off in the energy.
 _PRECISION = 1e-9
-# A substep four times too long is taken again; one four times too short is followed by at most that.
+# A substep four times too long is taken again; the next is at most four times as long.
 _SAFETY = 0.25
 _SWEEPS_MAX = 12
 _REJECTIONS_MAX = 64
-TOO_CLOSE = 16  # an outcome: no substep is short enough (as ``kernels.LEFT_PAIR``)
+# A stretch that needs more is no longer an orbit but two points falling into one another.
+_SUBSTEPS_MAX = 1_000_000
 
 
 def _newton_to_power() -> np.ndarray:
@@ -364,11 +366,12 @@ def advance(
     for step in range(steps):
         before[:] = y
         kept_real[:] = real
-        left, broken = real[DT], 0
+        left, broken, taken = real[DT], 0, 0
         while left > 0.0:
             h = _substep(y, body, real, left, g, base, kept, x, acceleration, reading)
-            if h == 0.0:
-                broken = TOO_CLOSE
+            taken += 1
+            if h == 0.0 or taken > _SUBSTEPS_MAX:
+                broken = LEFT_PAIR
                 break
             left = 0.0 if h >= left else left - h
         if not broken:

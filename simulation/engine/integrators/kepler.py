@@ -1,7 +1,7 @@
 # mypy: disable-error-code="no-untyped-def"
 """Two bodies, solved: the motion about a fixed mass in universal variables, for any orbit.
 
-With b = 2 GM/r - v^2, the G-functions G_n = s^n c_n(b s^2) (Stumpff's c_n) give position and time as
+With b = 2 GM/r - v^2, the functions G_n = s^n c_n(b s^2) (Stumpff's c_n) give position and time as
 functions of the anomaly s, dt = r ds:
 
     dt = r G_1 + (x.v) G_2 + GM G_3,    x' = f x + g v,    f = 1 - GM G_2/r,    g = dt - GM G_3.
@@ -25,6 +25,7 @@ from simulation.engine.arithmetic import kernel
 # Newton gains digits quadratically; what is slower than this is left to the bracket, and halving a
 # double's range ends after about two thousand.
 _ITERATIONS_MAX = 4096
+_HALVINGS_MAX = 1024
 # Below it the series to 1/17! is exact in a double: 0.25^8 * 3!/19! = 8e-22.
 _SERIES_MAX = 0.25
 # 1/(2n + 2)! and 1/(2n + 3)!: constants, because a division costs ten products.
@@ -36,7 +37,8 @@ _C3 = tuple(1.0 / math.factorial(2 * n + 3) for n in range(8))
 def _stumpff(z):
     """Return c_1, c_2, c_3 of z: series of cos and sin of sqrt(z), also for z <= 0."""
     halvings = 0
-    while z > _SERIES_MAX or z < -_SERIES_MAX:
+    # An overflow to infinity ends too.
+    while (z > _SERIES_MAX or z < -_SERIES_MAX) and halvings < _HALVINGS_MAX:
         z *= 0.25
         halvings += 1
     c2, c3 = _C2[7], _C3[7]

@@ -13,12 +13,12 @@ Both are solved exactly: K by ``kepler``, I by a kick. A method alternates the t
 derivative along the orbits and f an even function of the method alone, f(0) = 1 (the Baker-
 Campbell-Hausdorff series is linear in I and sums up). The energy read differs from it by
 (f(x) - 1) H_I. A derivative along the orbits can be read from the values of H_I at the last steps:
-e^(-x) is one step back, so weights w_j with sum w_j e^(-jx) = f(x) - 1 + O(x^13) make of the last 13
-values values of H_I the term itself. ``difference_weights`` solves for them exactly. Wisdom-Holman adds
+e^(-x) is one step back, so weights w_j with sum w_j e^(-jx) = f(x) - 1 + O(x^13) make of the last
+13 values of H_I the term itself. ``difference_weights`` solves for them exactly. Wisdom-Holman adds
 the term to its reading: that is the energy of the corrected state, without running the corrector
 at each step. What the two highest differences change is more than what leaving out all higher ones
-does, where differences fall with their order: few enough are taken that they do.
-The terms of second order in e are bounded by their size, dt^2/24 sum |F|^2/m and its like.
+does, where differences fall with their order: few enough are taken that they do. The terms of
+second order in e are bounded by their size, dt^2/24 sum |F|^2/m and its like.
 
 Sources: Wisdom & Holman (1991), AJ 102, 1528; Wisdom (2006), AJ 131, 2294; Hairer, Lubich & Wanner
 (2006), IX.4.
@@ -258,7 +258,7 @@ def change_along(q, body, x, acceleration, moved, force, change):
 
 @kernel
 def read_bodies(x, v, mass, potential, reading):
-    """Write energy, momentum, angular momentum and the sums of magnitudes of inertial x, v (N, 3)."""
+    """Write energy, momentum, angular momentum and sums of magnitudes of x, v (N, 3), inertial."""
     kinetic, momentum, spin = 0.0, 0.0, 0.0
     px, py, pz = 0.0, 0.0, 0.0
     lx, ly, lz = 0.0, 0.0, 0.0
@@ -302,7 +302,7 @@ def weigh(memory, weights):
 
 @kernel
 def push_velocity(w, body, i, push):
-    """Add ``push`` to body i's x velocity, the Jacobi velocities w (N, 3) changed in place: a fault."""
+    """Add ``push`` to body i's x velocity, in Jacobi velocities w (N, 3) in place: a fault."""
     v = np.empty_like(w)
     to_bodies(w, body, v)
     v[i, 0] += push

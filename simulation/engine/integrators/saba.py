@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def"
-"""SABA(10,6,4): Kepler orbits with eight kicks a step; the energy errs by e dt^10 + e^2 dt^6 + e^3 dt^4.
+"""SABA(10,6,4): Kepler orbits with eight kicks a step.
 
-drift(c_1 dt) kick(d_1 dt) drift(c_2 dt) ... drift(c_1 dt) in Jacobi coordinates (see ``planetary``),
-a palindrome. For planets, where e = 1e-3, the three terms are of a size at large steps: no corrector
-is needed, and what stands in the state is what comes out.
+drift(c_1 dt) kick(d_1 dt) drift(c_2 dt) ... drift(c_1 dt), a palindrome, in Jacobi coordinates (see
+``planetary``). The energy errs by e dt^10 + e^2 dt^6 + e^3 dt^4. For planets, where e = 1e-3, these
+are of one size at large steps: no corrector is needed, and what stands in the state comes out.
 
 To first order in e it keeps f(x) = (x/2)/sinh(x/2) sum d_i cosh((s_i - 1/2) x), s_i the part of the
 step before kick i; f - 1 begins at x^10. Its size along the run bounds that term. The other two are

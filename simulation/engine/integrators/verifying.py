@@ -66,7 +66,7 @@ def mass_bits(mass):
 
 @kernel
 def note_roundings(real, energy_scale, momentum_scale, spin_scale, orbit, centre):
-    """Add the variance of a (sub)step: ``orbit`` roundings of the state, ``centre`` of its drift."""
+    """Add a (sub)step's variance: ``orbit`` roundings of the state, ``centre`` of its drift."""
     square = UNIT_ROUND_OFF * UNIT_ROUND_OFF / 3.0
     real[ENERGY_VARIANCE] += orbit * square * energy_scale * energy_scale
     real[SPIN_VARIANCE] += orbit * square * spin_scale * spin_scale

@@ -12,15 +12,17 @@ kick's middle, at t + dt/2 after t. There the same trajectory is that of kick(dt
 kick(dt/2), with f(x) = (x/2) coth(x/2): one Kepler solution and one kick a step, and positions and
 velocities of one time to verify. With that kick, the energy read there and corrected by
 (f(x) - 1) H_I along the trajectory is the energy of the output up to e^2 dt^4: the three terms
-dt^2 sum |F|^2/m (of kick-drift-kick, of the kick, of taking x along the trajectory) cancel. An output goes half a step back and through the inverse corrector,
-on a copy: what is read, and how often, changes no bit of the run.
+dt^2 sum |F|^2/m (of kick-drift-kick, of the kick, of taking x along the trajectory) cancel. An
+output goes half a step back and through the inverse corrector, on a copy: what is read, and how
+often, changes no bit of the run.
 
 *The corrector.* It is the product over i of Z(a_i, b_i) Z(-a_i, -b_i), Z(a, b) = drift(a) kick(b)
 drift(-2a) kick(-b) drift(a), to first order in e the flow of 4 sum b_i sinh(a_i x) H_I. For the
 map's f(x) = (x/2)/sinh(x/2) it must be (f - 1)/x: the b_i follow from the Taylor series.
 
 Sources: Wisdom & Holman (1991), AJ 102, 1528; Wisdom, Holman & Touma (1996), Fields Inst. Comm. 10,
-217 (correctors, the kick); Wisdom (2006), AJ 131, 2294; Rein, Tamayo & Brown (2019), MNRAS 489, 4632.
+217 (correctors, the kick); Wisdom (2006), AJ 131, 2294; Rein, Tamayo & Brown (2019), MNRAS 489,
+4632.
 """
 
 from __future__ import annotations
