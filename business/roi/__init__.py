@@ -18,7 +18,9 @@ from business.roi.flows import (
     split_flows,
 )
 from business.roi.formulas import FORMULAS, Formula
+from business.roi.industries import INDUSTRIES, Fact, Industry
 from business.roi.internal_rate import InternalRates, internal_rates
+from business.roi.loading import load_scenario, read_scenario
 from business.roi.measures import (
     Measures,
     benefit_cost_ratio,
@@ -28,26 +30,60 @@ from business.roi.measures import (
     real_rate,
     return_on_investment,
 )
+from business.roi.monte_carlo import TRIALS_MAX, TRIALS_MIN, Simulation, simulate, wilson_interval
+from business.roi.scenario import HORIZON_MAX, Input, Scenario
+from business.roi.sensitivity import (
+    Bar,
+    BreakEven,
+    break_even,
+    break_evens,
+    compare,
+    net_present_values,
+    tornado,
+)
+from business.roi.valuation import Valuation, value_scenario
 
 __all__ = [
     "FLOWS_MAX",
     "FORMULAS",
+    "HORIZON_MAX",
+    "INDUSTRIES",
     "TIMINGS",
+    "TRIALS_MAX",
+    "TRIALS_MIN",
     "BadInput",
+    "Bar",
+    "BreakEven",
+    "Fact",
     "Formula",
+    "Industry",
+    "Input",
     "InternalRates",
     "Measures",
     "Problem",
+    "Scenario",
+    "Simulation",
+    "Valuation",
     "benefit_cost_ratio",
+    "break_even",
+    "break_evens",
+    "compare",
     "internal_rates",
+    "load_scenario",
     "measure",
     "modified_internal_rate",
     "net_present_value",
+    "net_present_values",
     "nominal_rate",
     "payback",
     "read_flows",
     "read_rate_of",
+    "read_scenario",
     "real_rate",
     "return_on_investment",
+    "simulate",
     "split_flows",
+    "tornado",
+    "value_scenario",
+    "wilson_interval",
 ]

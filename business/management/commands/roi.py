@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import asdict
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -12,7 +15,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from business import roi
 from business.roi import BadInput
 
-GOOD, BAD_INPUT = 0, 2
+BAD_INPUT = 2
+_INPUT_BYTES_MAX = 2**20
 
 
 class Command(BaseCommand):
@@ -36,6 +40,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take numbers as text: the refusals are the calculator's sentences, not argparse's."""
+        parser.add_argument("scenario", nargs="?", metavar="SCENARIO.json", help="a saved scenario")
+        parser.add_argument(
+            "--trials", metavar="N", help="also simulate a scenario's uncertain inputs N times"
+        )
+        parser.add_argument("--seed", metavar="S", help="seed of the simulation (1)")
+        parser.add_argument("--threads", metavar="T", help="threads; they change no result")
         parser.add_argument(
             "--flows",
             metavar="F0,F1,...",
@@ -54,7 +64,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Compute, print, and exit with the code that says how it ended."""
         try:
-            answer, lines = _flows(options)
+            answer, lines = _scenario(options) if options["scenario"] else _flows(options)
         except BadInput as refusal:
             self.stderr.write(str(refusal))
             sys.exit(BAD_INPUT)
@@ -62,6 +72,73 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(answer, allow_nan=False))
         else:
             self.stdout.write("\n".join(lines))
+
+
+def _scenario(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    for name in ("flows", "rate", "finance_rate", "reinvest_rate", "timing"):
+        if options[name] is not None:
+            option = name.replace("_", "-")
+            raise BadInput(f"A scenario's file has its own numbers: leave out --{option}.")
+    scenario = roi.load_scenario(_content(options["scenario"]))
+    trials, seed, threads = (_whole(options, name) for name in ("trials", "seed", "threads"))
+    if trials is None and (seed is not None or threads is not None):
+        raise BadInput("--seed and --threads are for a simulation: give its --trials.")
+    answer = roi.value_scenario(scenario).to_json()
+    if trials is not None:
+        found = roi.simulate(
+            scenario, trials=trials, seed=1 if seed is None else seed, threads=threads
+        )
+        answer["simulation"] = found.to_json()
+        answer["tornado"] = [asdict(bar) for bar in roi.tornado(scenario)]
+        answer["break_even"] = [asdict(one) for one in roi.break_evens(scenario)]
+    return answer, _scenario_table(answer)
+
+
+def _content(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_INPUT_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name of a file"
+        raise BadInput(f"{name[:200]!r} cannot be read: {why}.") from None
+
+
+def _whole(options: dict[str, Any], name: str) -> int | None:
+    text = options[name]
+    if text is None:
+        return None
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", str(text), re.ASCII):
+        raise BadInput(f"--{name} must be a whole number of at most 18 digits, not {text[:40]!r}.")
+    return int(text)
+
+
+def _scenario_table(answer: dict[str, Any]) -> list[str]:
+    code = answer["currency"]
+    lines = [
+        f"{answer['name']}: {answer['horizon_years']} years, {code}",
+        *_measures(answer),
+        f"{'saved a year':<28}{_number(answer['annual_savings'])}",
+        f"{'TCO today':<28}{_number(answer['tco_current']['total'])}",
+        f"{'TCO proposed':<28}{_number(answer['tco_proposed']['total'])}",
+    ]
+    if "simulation" in answer:
+        found = answer["simulation"]
+        low, high = found["probability_of_loss_ci95"]
+        spread = found["npv_quantiles"]
+        lines += [
+            f"{found['trials']} trials, seed {found['seed']}",
+            f"{'NPV P10, P50, P90':<28}"
+            + ", ".join(_number(spread[name]) for name in ("p10", "p50", "p90")),
+            f"{'probability of loss':<28}{_percent(found['probability_of_loss'])}"
+            f" ({_percent(low)} to {_percent(high)})",
+            *(
+                f"{'':<2}{bar['path']:<40}{_number(bar['npv_at_low'])} to"
+                f" {_number(bar['npv_at_high'])}"
+                for bar in answer["tornado"]
+            ),
+            *found["warnings"],
+        ]
+    return [*lines, *answer["assumptions"], *answer["warnings"]]
 
 
 def _flows(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -89,22 +166,24 @@ def _flows(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _table(answer: dict[str, Any]) -> list[str]:
+    head = f"{len(answer['flows'])} flows at {_percent(answer['rate'])}, {answer['timing']} of year"
+    return [head, *_measures(answer), *answer["warnings"]]
+
+
+def _measures(answer: dict[str, Any]) -> list[str]:
     roots = answer["irr_roots"]
+    all_roots = "unknown" if roots is None else ", ".join(map(_percent, roots)) or "none"
     rows = [
         ("net present value", _number(answer["npv"])),
         ("internal rate of return", _percent(answer["irr"])),
-        (
-            "all its roots",
-            "unknown" if roots is None else ", ".join(map(_percent, roots)) or "none",
-        ),
+        ("all its roots", all_roots),
         ("modified internal rate", _percent(answer["mirr"])),
         ("return on investment", _percent(answer["roi"])),
         ("benefit-cost ratio", _number(answer["bcr"])),
         ("payback, years", _number(answer["payback_years"])),
         ("discounted payback, years", _number(answer["discounted_payback_years"])),
     ]
-    head = f"{len(answer['flows'])} flows at {_percent(answer['rate'])}, {answer['timing']} of year"
-    return [head, *(f"{name:<28}{value}" for name, value in rows), *answer["warnings"]]
+    return [f"{name:<28}{value}" for name, value in rows]
 
 
 def _number(value: float | None) -> str:
