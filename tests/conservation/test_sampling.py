@@ -21,6 +21,7 @@ from conservation import (
     interval_of_total,
     verify,
 )
+from conservation.population import _below
 
 TOKENS = Quantity("tokens", "token")
 ENERGY = Quantity("energy", "J")
@@ -75,6 +76,10 @@ class TestDrawing:
         assert len(counts) == 24
         assert chi_square < 49.7  # 23 degrees of freedom, one in a thousand
 
+    def test_a_word_beyond_the_last_whole_multiple_is_thrown_away(self):
+        assert 2**64 % 3 == 1
+        assert _below(3, iter([2**64 - 1, 5])) == 2
+
     def test_the_largest_population_costs_no_memory(self):
         account = next(draw_accounts(10**12, 1))
         assert 0 <= account < 10**12
@@ -101,6 +106,20 @@ class TestHowManyMayBeBroken:
         assert accounts_needed(1_000_000, 0.01, 0.95) == 299 - 1  # 299 if drawn with replacement
         assert chance(1_000_000, 10_001, 298, 0) < Fraction(5, 100)
         assert chance(1_000_000, 10_001, 297, 0) > Fraction(5, 100)
+
+    @pytest.mark.parametrize("population", [1000, 10**6, 10**9])
+    @pytest.mark.parametrize(("looked", "broken"), [(5, 1), (50, 2), (150, 0), (150, 30)])
+    def test_to_one_account_in_large_populations(self, population, looked, broken):
+        limit = (1 - Fraction(0.99)) / (looked + 1 if broken else 1)
+        # Rounding may only make the bound larger, here by less than a part in 1000.
+        most = broken_at_most(population, looked, broken, 0.99)
+        least = most - population // 1000 if population > 10**6 else most
+        assert chance(population, least, looked, broken) >= limit
+        assert chance(population, most + 1, looked, broken) < limit
+
+    def test_a_tie_is_not_excluded_by_rounding(self):
+        assert chance(20, 1, 19, 0) == Fraction(5, 100)
+        assert broken_at_most(20, 19, 0, 0.95) == 1
 
     @given(st.integers(1, 10**12), st.floats(0, 0.99), st.floats(0.01, 0.9999))
     def test_what_is_needed_is_enough_and_one_less_is_not(self, population, fraction, confidence):

@@ -294,6 +294,14 @@ class TestFloats:
         assert flux.expected(0.0) == exact
         assert plain != exact
 
+    @pytest.mark.parametrize("entered", [[0.1, 1e16, -1e16], [1e16, 0.1, -1e16]])
+    def test_nothing_small_is_lost_beside_something_large(self, entered):
+        flux = FloatFlux()
+        for each in entered:
+            flux.add(each)
+        assert flux.expected(0.0) == 0.1
+        assert flux.balance(0.0, 0.1) == 0.0
+
     def test_an_overflow_of_the_balance_is_a_violation(self):
         assert fed(BOUNDED, [-1.7e308, 1.7e308]).verdict().status is Status.VIOLATED
 
@@ -451,6 +459,36 @@ class TestPower:
         for early, late in pairwise(widths):
             assert 2.0 < early[0] / late[0] < 10.0  # as n^-1/2, times the logarithm
             assert 15.0 < early[1] / late[1] < 60.0  # as n^-3/2
+
+    @pytest.mark.parametrize(("variance", "rho", "alpha"), [(3.0, 1.0, 0.05), (500.0, 7.0, 1e-3)])
+    def test_the_mixture_reaches_one_over_alpha_at_the_bound(self, variance, rho, alpha):
+        """Independent oracle: the average over the normal prior, by quadrature."""
+        rest = math.sqrt(mixture_bound(variance, rho, alpha))
+        rates, step = np.linspace(-60.0, 60.0, 400_001, retstep=True)
+        rates = rates / math.sqrt(variance + rho) + rest / (variance + rho)
+        step /= math.sqrt(variance + rho)
+        heights = np.exp(rates * rest - rates**2 * (variance + rho) / 2)
+        average = float(np.sum(heights)) * step * math.sqrt(rho / (2 * math.pi))
+        assert average == pytest.approx(1 / alpha, rel=1e-9)
+
+    def test_few_equal_increments_do_not_exclude_a_drift_far_from_them(self):
+        """Where the near end of what is allowed is excluded and the far one is not."""
+        walk = WalkTrend(0.1, math.sqrt(6.33 * 5.0 * math.exp(-14.3)))
+        for place in range(1, 21):
+            walk.add(place, float(place))
+        assert walk._excess(0.5) > 0.0 > walk._excess(-0.5)
+        assert not walk.excludes(0.5)
+
+    def test_stretches_and_components_share_the_false_alarms(self):
+        law = Law(ENERGY, "cells", Kind.BOUNDED, "why", 1.0, sources_and_sinks=("feed",))
+        verifier = StreamVerifier(law, confidence=0.9, window=1)
+        found = []
+        for sequence in (0, 1, 2, 4, 5, 6, 8, 9, 10):
+            verifier.add(joules((0.0, 0.0)), sequence=sequence)
+            if sequence in (2, 6, 10):
+                found.append([1.0 - each.slope.confidence for each in verifier.trends()])
+        shares = [0.1 / 2 / 2, 0.1 / 6 / 2, 0.1 / 12 / 2]
+        assert found == [pytest.approx([share, share]) for share in shares]
 
     def test_the_ends_of_the_walks_interval_are_where_the_mixture_says(self):
         walk = WalkTrend(0.05, 2.0)
