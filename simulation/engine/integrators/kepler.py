@@ -8,7 +8,7 @@ functions of the anomaly s, dt = r ds:
 
 One formula serves ellipse, parabola and hyperbola. dt grows with s (its derivative is the distance
 r' > 0), so the root is unique: Newton's iteration inside a bracket always ends. It starts from the
-series of s in dt to third order and stops when s repeats, that is at the last bit.
+series of s in dt to third order. A step below 1e-9 of s is the last: the next would be below 1e-18.
 
 Only +, -, *, / and square roots, which IEEE 754 defines to the last bit: the c_n come from their
 series, after halving the argument, and are doubled back. The bits do not depend on a library.
@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import math
 
-from simulation.engine.arithmetic import kernel
+from simulation.engine.arithmetic import fma, kernel
 
 # Newton gains digits quadratically; what is slower than this is left to the bracket, and halving a
 # double's range ends after about two thousand.
 _ITERATIONS_MAX = 4096
 _HALVINGS_MAX = 1024
+_LAST_CHANGE = 1e-9
 # Below it the series to 1/17! is exact in a double: 0.25^8 * 3!/19! = 8e-22.
 _SERIES_MAX = 0.25
 # 1/(2n + 2)! and 1/(2n + 3)!: constants, because a division costs ten products.
@@ -43,7 +44,7 @@ def _stumpff(z):
         halvings += 1
     c2, c3 = _C2[7], _C3[7]
     for n in range(6, -1, -1):
-        c2, c3 = _C2[n] - z * c2, _C3[n] - z * c3
+        c2, c3 = fma(-z, c2, _C2[n]), fma(-z, c3, _C3[n])
     c1 = 1.0 - z * c3
     for _ in range(halvings):
         # cos 2u = 2 cos^2 u - 1 and its like, in terms that do not cancel.
@@ -57,12 +58,13 @@ def _stumpff(z):
 
 @kernel
 def _anomaly(dt, r, rv, gm, beta):
-    """Return (s, G_1, G_2, G_3) of the time dt >= 0."""
+    """Return G_1, G_2, G_3 of the time dt >= 0."""
     low, high = 0.0, math.inf
     zeta = gm - beta * r
-    first = dt / r
-    turn = rv * first / r
-    s = first * (1.0 - 0.5 * turn + first * first / r * (0.5 * rv * rv / r - zeta / 6.0))
+    per_r = 1.0 / r
+    first = dt * per_r
+    turn = rv * first * per_r
+    s = first * (1.0 - 0.5 * turn + first * first * per_r * (0.5 * rv * rv * per_r - zeta / 6.0))
     before = -1.0
     if not 0.0 < s < 2.0 * first:
         s = first
@@ -77,13 +79,20 @@ def _anomaly(dt, r, rv, gm, beta):
             high = min(high, s)
         else:
             low = max(low, s)
-        following = s - excess / (r + rv * g1 + zeta * g2)
+        change = -excess / (r + rv * g1 + zeta * g2)
+        if abs(change) < _LAST_CHANGE * s:
+            # The last step moves the G-functions by their own derivatives, G_n' = G_(n-1).
+            g3 += change * (g2 + 0.5 * change * g1)
+            g2 += change * (g1 + 0.5 * change * (1.0 - beta * g2))
+            g1 = s * c1 + change * (1.0 - beta * s * s * c2)
+            break
+        following = s + change
         if not low <= following <= high:
             following = 2.0 * low + first if high == math.inf else 0.5 * (low + high)
         if following in (s, before):
             break
         before, s = s, following
-    return s, g1, g2, g3
+    return g1, g2, g3
 
 
 @kernel
@@ -105,13 +114,14 @@ def drift_on_orbit_forward(x, v, gm, dt):
     v2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
     rv = x[0] * v[0] + x[1] * v[1] + x[2] * v[2]
     beta = 2.0 * gm / r - v2
-    _, g1, g2, g3 = _anomaly(dt, r, rv, gm, beta)
+    g1, g2, g3 = _anomaly(dt, r, rv, gm, beta)
     reached = r + rv * g1 + (gm - beta * r) * g2
     # Differences from the identity: what they multiply is small against the sum.
-    f = -gm * g2 / r
+    pull, pull_there = gm / r, gm / reached
+    f = -g2 * pull
     g = dt - gm * g3
-    f_dot = -gm * g1 / (r * reached)
-    g_dot = -gm * g2 / reached
+    f_dot = -g1 * pull / reached
+    g_dot = -g2 * pull_there
     for a in range(3):
         here, speed = x[a], v[a]
         x[a] = here + (f * here + g * speed)

@@ -158,23 +158,27 @@ def perturb(q, body, x, force, acceleration, found):
     force[:] = 0.0
     potential, tide = 0.0, 0.0
     for i in range(n):
+        ax, ay, az, row = 0.0, 0.0, 0.0, 0.0
+        m = body[MASS, i]
         for j in range(max(2, i + 1), n):
             dx, dy, dz = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
-            r2 = dx * dx + dy * dy + dz * dz
-            inverse = 1.0 / math.sqrt(r2)
+            inverse = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
             inverse3 = inverse * (inverse * inverse)
-            product = body[MASS, i] * body[MASS, j]
-            potential -= product * inverse
+            row += body[MASS, j] * inverse
             if i > 0:
-                tide = max(tide, (body[MASS, i] + body[MASS, j]) * inverse3)
+                tide = max(tide, (m + body[MASS, j]) * inverse3)
             # Accelerations, not forces: a test particle feels some and has no mass.
-            near, away = body[MASS, j] * inverse3, body[MASS, i] * inverse3
-            force[i, 0] += near * dx
-            force[i, 1] += near * dy
-            force[i, 2] += near * dz
+            near, away = body[MASS, j] * inverse3, m * inverse3
+            ax += near * dx
+            ay += near * dy
+            az += near * dz
             force[j, 0] -= away * dx
             force[j, 1] -= away * dy
             force[j, 2] -= away * dz
+        force[i, 0] += ax
+        force[i, 1] += ay
+        force[i, 2] += az
+        potential -= m * row
     _to_acceleration(q, body, force, acceleration, found)
     found[PERTURBATION] += potential
     found[POTENTIAL] += potential
@@ -225,6 +229,8 @@ def change_along(q, body, x, acceleration, moved, force, change):
     to_bodies(acceleration, body, moved)
     force[:] = 0.0
     for i in range(n):
+        ax, ay, az = 0.0, 0.0, 0.0
+        m = body[MASS, i]
         for j in range(max(2, i + 1), n):
             dx, dy, dz = x[j, 0] - x[i, 0], x[j, 1] - x[i, 1], x[j, 2] - x[i, 2]
             ux = moved[j, 0] - moved[i, 0]
@@ -233,13 +239,17 @@ def change_along(q, body, x, acceleration, moved, force, change):
             inverse2 = 1.0 / (dx * dx + dy * dy + dz * dz)
             inverse3 = inverse2 * math.sqrt(inverse2)
             along = 3.0 * inverse2 * (dx * ux + dy * uy + dz * uz)
-            near, away = body[MASS, j] * inverse3, body[MASS, i] * inverse3
-            force[i, 0] += near * (ux - along * dx)
-            force[i, 1] += near * (uy - along * dy)
-            force[i, 2] += near * (uz - along * dz)
-            force[j, 0] -= away * (ux - along * dx)
-            force[j, 1] -= away * (uy - along * dy)
-            force[j, 2] -= away * (uz - along * dz)
+            near, away = body[MASS, j] * inverse3, m * inverse3
+            ux, uy, uz = ux - along * dx, uy - along * dy, uz - along * dz
+            ax += near * ux
+            ay += near * uy
+            az += near * uz
+            force[j, 0] -= away * ux
+            force[j, 1] -= away * uy
+            force[j, 2] -= away * uz
+        force[i, 0] += ax
+        force[i, 1] += ay
+        force[i, 2] += az
     for axis in range(3):
         total = body[MASS, 0] * force[0, axis]
         change[0, axis] = 0.0
