@@ -1,6 +1,7 @@
 """Streams of readings: order, gaps and contradictions; exactness; trends that are looked for."""
 
 import math
+import pickle
 import random
 import sys
 from fractions import Fraction
@@ -240,6 +241,21 @@ class TestOrder:
         if verifier.verdict().status.is_fine:
             assert sorted(came) == list(range(last + 1))
             assert len(set.union(*came.values())) == 1
+
+
+class TestCarriedOn:
+    @given(st.lists(floats, min_size=4, max_size=30), st.data())
+    def test_by_another_process(self, values, data):
+        """A verifier that is put away between two readings goes on where it was."""
+        law, place = BOUNDED.with_tolerance(1e9), data.draw(st.integers(0, len(values) - 1))
+        here, there = StreamVerifier(law), StreamVerifier(law)
+        for sequence, value in enumerate(values):
+            here.add(joules(value), sequence=sequence)
+            if sequence == place:
+                there = pickle.loads(pickle.dumps(there))
+            there.add(joules(value), sequence=sequence)
+        assert there.verdict() == here.verdict()
+        assert there.trends() == here.trends()
 
 
 class TestMissing:
