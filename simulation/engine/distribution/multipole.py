@@ -30,6 +30,8 @@ from simulation.engine.fmm import method as fmm
 from simulation.engine.fmm import passes, tree
 from simulation.engine.forces import Kick
 
+# Two full leaves: no task is without any.
+_TASK_BODIES = 64
 _NO_PAIRS = np.empty((0, 2), np.int32)
 
 
@@ -204,7 +206,8 @@ class MultipoleWork(fmm.FastMultipole):
 
 def _cuts(terms: Terms) -> np.ndarray:
     """Return where along the Morton curve tasks begin, and the number of bodies."""
-    many = min(TASKS_OF_A_RANK * terms.blocks_for, terms.bodies)
+    few = max(terms.blocks_for, terms.bodies // _TASK_BODIES)
+    many = min(TASKS_OF_A_RANK * terms.blocks_for, few, terms.bodies)
     return terms.bodies * np.arange(many + 1, dtype=np.int64) // many
 
 
