@@ -144,6 +144,8 @@ def _scenario_table(answer: dict[str, Any]) -> list[str]:
 def _flows(options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if options["flows"] is None:
         raise BadInput("Give a scenario's file, or --flows and --rate.")
+    if any(options[name] is not None for name in ("trials", "seed", "threads")):
+        raise BadInput("--trials, --seed and --threads are for a scenario's file.")
     if options["rate"] is None:
         raise BadInput("--flows needs a --rate, as in --rate 0.1 for 10 %.")
     flows = roi.read_flows(roi.split_flows(options["flows"]))
