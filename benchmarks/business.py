@@ -109,9 +109,10 @@ def main() -> None:
         [
             f"Medians of {ROUNDS} rounds, all ways in turn. Ours includes the fan and variance"
             " shares; the peers stop at the net present values.",
-            f"Wall time of the two threads: best {min(wall_s['ours, threads']):.2f} s; it depends on"
+            f"Wall time of the threads: best {min(wall_s['ours, threads']):.2f} s; it depends on"
             " what else runs.",
-            f"The loops were timed on {LOOP_TRIALS} trials; pyxirr is below the clock's grain, so wall time.",
+            f"The loops were timed on {LOOP_TRIALS} trials; pyxirr, which is too quick for the"
+            " processor's clock, by wall time.",
         ],
     )
 

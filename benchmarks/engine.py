@@ -27,7 +27,9 @@ import numpy as np
 from benchmarks._report import Row, publish
 from simulation import engine
 from simulation.engine import kernels
+from simulation.engine.distribution import DistributedForce
 from simulation.engine.outcome import measure_force_rms
+from simulation.engine.state import prepare_state
 
 PEERS = ("rebound==5.2.2", "pytreegrav==1.5.0", "fmm3dpy==2.1.0", "setuptools<81")
 HERE = Path(__file__).resolve().parent
@@ -37,6 +39,7 @@ SOFTENING = 0.01
 SAMPLE = 1000
 TURNS = 3
 DRIFT_STEPS, DRIFT_DT = 1000, 2.0**-7
+PLANET_STEPS, PLANETS_DT, PLANET_LOOKS = 100_000, 0.5, 1000
 # The opening angles that come closest to the error of ours (measured; the errors are printed).
 PYTREEGRAV_THETA, REBOUND_THETA, REBOUND_THETA_BEST = 0.21, 0.42, 0.15
 FMM3D_EPS = 1e-3
@@ -257,6 +260,80 @@ def scaling() -> tuple[list[Row], list[str]]:
     ]
 
 
+def planets(peers: Peers) -> tuple[list[Row], list[str]]:
+    """The outer Solar System over the same span, ours with every step verified."""
+    rows = []
+    peers.load(engine.SCENARIOS["outer_solar_system"].build(6, 0))
+    for ours_name, name, corrector in (("wisdom_holman", "whfast", 17), ("ias15", "ias15", 0)):
+        request = engine.check_request(
+            "outer_solar_system", dt_tu=PLANETS_DT, steps=PLANET_STEPS, integrator=ours_name
+        )
+        options = {"integrator": name, "corrector": corrector, "dt": PLANETS_DT}
+        outcomes, theirs = [], []
+        for _ in range(TURNS):
+            outcomes.append(engine.run(request))
+            theirs.append(
+                peers.call("rebound_planets", **options, steps=PLANET_STEPS, every=PLANET_LOOKS)
+            )
+        ours_s = statistics.median(outcome.wall_s for outcome in outcomes)
+        peer_s = statistics.median(answer["seconds"] for answer in theirs)
+        energy = outcomes[0].to_json()["quantities"]["energy"]
+        error, peer_error = float(energy["max_rel_error"]), theirs[0]["error"]
+        rows += [
+            Row(f"planets, {ours_name}: seconds", ours_s, "s", peer_s, 2.0 * peer_s),
+            Row(f"planets, {ours_name}: energy error", error, "", peer_error, peer_error),
+        ]
+    notes = [
+        f"Outer Solar System: {PLANET_STEPS} steps of {PLANETS_DT:g} tu; REBOUND's energy is read "
+        f"{PLANET_LOOKS} times, ours at each step and every law with it."
+    ]
+    return rows, notes
+
+
+def workers() -> tuple[list[Row], list[str]]:
+    """A force evaluation shared out among processes of one thread each.
+
+    Two are timed by the clock. Four do not fit on two cores: their figure is the CPU time of the
+    critical path, in each evaluation the slowest rank's and the coordinator's.
+    """
+    rows, notes = [], []
+    for title, accuracy in (("direct", None), ("fmm 1e-4", 1e-4)):
+        wall_s, path_s = {}, {}
+        for many in (1, 2, 4):
+            wall_s[many], path_s[many] = shared_evaluation(accuracy, many)
+        two, four = wall_s[1] / wall_s[2], path_s[1] / path_s[4]
+        rows += [
+            Row(f"2 workers, N=1e5 {title}: wall", two, "×", goal=1.8, more_is_better=True),
+            Row(f"4 workers, N=1e5 {title}: path", four, "×", goal=3.2, more_is_better=True),
+        ]
+        notes.append(
+            f"Workers, N=1e5 {title}: one {wall_s[1]:.3g} s, two {wall_s[2]:.3g} s (wall); "
+            f"critical path of four {path_s[4]:.3g} s of one's {path_s[1]:.3g} s CPU."
+        )
+    return rows, notes
+
+
+def shared_evaluation(accuracy: float | None, many: int) -> tuple[float, float]:
+    """Return the wall time and the critical path's CPU time of an evaluation."""
+    force = "direct" if accuracy is None else "fmm"
+    with DistributedForce(
+        workers=many, transport="processes", force=force, accuracy=accuracy
+    ) as shared:
+        request = engine.check_request(
+            "plummer",
+            bodies=MANY,
+            seed=1,
+            steps=1,
+            force=force,
+            accuracy=accuracy,
+            softening=SOFTENING,
+        )
+        state = prepare_state(request, shared)
+        turns = 1 if accuracy is None else TURNS
+        (wall_s,) = interleave(turns, lambda: seconds_of(lambda: state.evaluate(-1)))
+        return wall_s, shared.report.critical_path_s / shared.report.evaluations
+
+
 def verifying() -> list[Row]:
     """What reading and judging a step costs of it."""
     rows = []
@@ -354,7 +431,13 @@ def main() -> None:
     try:
         rows, notes = against_trees(peers)
         rows += against_direct(peers)
-        for more_rows, more_notes in (drift(peers), scaling(), one_digest()):
+        for more_rows, more_notes in (
+            drift(peers),
+            planets(peers),
+            scaling(),
+            workers(),
+            one_digest(),
+        ):
             rows += more_rows
             notes += more_notes
         rows += verifying() + first_call()
