@@ -1,6 +1,5 @@
 """Published reference problems: what a textbook or a manual prints, to the digits that it prints.
 
-Each is (name, source, measure, what to compute it from, published value, digits after the point).
 The documentation's table is made from this list, and a test holds the two together.
 """
 
@@ -11,8 +10,8 @@ from decimal import Decimal
 
 from business import roi
 
-EXCEL = "Microsoft, Excel functions reference"
-NUMPY = "NumPy enhancement proposal 32 library, numpy-financial 1.0 reference"
+EXCEL = "Microsoft, Excel 97 worksheet function reference"
+NUMPY = "numpy-financial 1.0 reference"
 
 
 @dataclass(frozen=True)
