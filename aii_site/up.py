@@ -20,6 +20,7 @@ from typing import Any
 
 from aii_site.embedded import ServiceError, Services, default_home, processes
 from aii_site.embedded.home import CHECKOUT, Home
+from aii_site.kernels import KernelCompiler
 from aii_site.supervisor import Child, Supervisor
 
 READY_S_MAX = 90.0
@@ -90,6 +91,7 @@ def run(port: int) -> None:
     external = external_environment(home)
     services = None if external else Services(home.path, report=report)
     supervisor = Supervisor(services, [], report)
+    kernels: KernelCompiler | None = None
     try:
         if services:
             services.start()
@@ -102,11 +104,16 @@ def run(port: int) -> None:
         wait_until_ready(supervisor, port)
         home.write_json("started.json", {"schema": schema_digest(environment)})
         print(welcome(json.loads(demo), port, home), flush=True)
+        # After the first page, which it would only delay.
+        kernels = KernelCompiler(home, environment, report)
+        kernels.start()
         supervisor.watch()
     except Stopped:
         report("Stopping")
         raise
     finally:
+        if kernels:
+            kernels.stop()
         supervisor.stop()
         if services:
             services.stop()

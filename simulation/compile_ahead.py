@@ -1,0 +1,69 @@
+"""Compiling the engine's kernels before anybody waits: ``python -m simulation.compile_ahead``.
+
+What is compiled is kept on disk (``simulation.engine.compiling``), so each stage takes long once on
+a machine and some tenths of a second ever after. The smallest stage comes first. Whoever needs a
+kernel before its turn compiles it by using it.
+
+Measured on two AVX2 cores, seconds of processor time, cold and from the cache: leapfrog 10 and 0.9,
+the other integrators 26 and 0.2, the fast multipole method 14 and 0.2.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from simulation import engine
+
+# Shorter stages came from the cache: nobody needs to hear of them.
+WORTH_A_WORD_S = 2.0
+
+
+def compile_leapfrog() -> None:
+    """Compile or load what every run with the defaults needs, the way back included."""
+    engine.advance(engine.prepare("kepler", steps=1), 1, retrace=True)
+
+
+def compile_integrators() -> None:
+    """Compile or load what each of the other integrators adds."""
+    for name in engine.INTEGRATORS:
+        state = engine.prepare("solar_system", steps=1, integrator=name)
+        engine.advance(state, 1, retrace=state.is_reversible)
+
+
+def compile_multipoles() -> None:
+    """Compile or load every kernel of the fast multipole method, and the steps around it."""
+    from simulation.engine.fmm import compile_ahead
+
+    for accuracy in engine.ACCURACIES:
+        compile_ahead(accuracy)
+    engine.advance(engine.prepare("plummer", bodies=64, steps=1, force="fmm"), 1, retrace=True)
+
+
+STAGES: dict[str, Callable[[], None]] = {
+    "leapfrog": compile_leapfrog,
+    "the other integrators": compile_integrators,
+    "the fast multipole method": compile_multipoles,
+}
+
+
+def main(say: Callable[[str], object] = print) -> int:
+    """Go through all stages; say of each that took a while how long, and at last that all is
+    ready.
+    """
+    begun = time.perf_counter()
+    for title, compile_stage in STAGES.items():
+        stage_begun = time.perf_counter()
+        compile_stage()
+        took_s = time.perf_counter() - stage_begun
+        if took_s >= WORTH_A_WORD_S:
+            say(f"Compiled {title} in {took_s:.1f} s")
+    say(f"All kernels of the engine are ready ({time.perf_counter() - begun:.1f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    # Line by line, also into a pipe.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Compiling ahead: every stage, in a process of its own, with its progress reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from aii_site.embedded.home import Home
+from aii_site.kernels import KernelCompiler
+from simulation import compile_ahead, engine
+from simulation.engine import fmm
+
+
+def test_every_method_that_is_offered_is_compiled(monkeypatch):
+    seen, accuracies = set(), []
+
+    def note(state, steps, **options):
+        seen.add((state.request.integrator, state.request.force))
+
+    monkeypatch.setattr(engine, "advance", note)
+    monkeypatch.setattr(fmm, "compile_ahead", accuracies.append)
+    said: list[str] = []
+    assert compile_ahead.main(said.append) == 0
+    assert accuracies == list(engine.ACCURACIES)
+    assert {integrator for integrator, _ in seen} == set(engine.INTEGRATORS)
+    assert {force for _, force in seen} == set(engine.FORCES)
+    assert said[-1].startswith("All kernels of the engine are ready")
+
+
+def test_the_default_comes_first():
+    assert next(iter(compile_ahead.STAGES)) == "leapfrog"
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    return home
+
+
+def wait_for(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **more}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_process_of_its_own_says_when_all_is_ready(home):
+    said: list[str] = []
+    compiler = KernelCompiler(home, environment(), said.append)
+    compiler.start()
+    try:
+        wait_for(lambda: any("All kernels" in line for line in said), 170)
+    finally:
+        compiler.stop()
+    assert not any("could not" in line for line in said)
+
+
+def test_a_failure_is_a_sentence_and_no_more(home, tmp_path):
+    broken = tmp_path / "broken" / "numba"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no compiler here')\n")
+    said: list[str] = []
+    compiler = KernelCompiler(home, environment(PYTHONPATH=str(broken.parent)), said.append)
+    compiler.start()
+    wait_for(lambda: said, 60)
+    assert "could not be compiled ahead" in said[0]
+    assert "no compiler here" in Path(home.logs / "kernels.log").read_text()
+
+
+def test_stopping_it_is_no_failure(home):
+    said: list[str] = []
+    compiler = KernelCompiler(home, environment(), said.append)
+    compiler.start()
+    process = compiler._process
+    assert process is not None
+    compiler.stop()
+    assert process.poll() is not None
+    time.sleep(0.2)
+    assert not any("could not" in line for line in said)
