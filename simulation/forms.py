@@ -156,7 +156,7 @@ class RunRequest(forms.Form):
         cleaned = super().clean() or {}
         given = {
             name: cleaned[name]
-            for name in ("bodies", "steps", "dt_tu", "seed", "integrator", "force", "softening")
+            for name in ("bodies", "steps", "dt_tu", "seed", "softening", "integrator", "force")
             if cleaned.get(name) not in (None, "")
         }
         force = given.get("force")
@@ -166,6 +166,9 @@ class RunRequest(forms.Form):
         for name, value in given.items():
             # In the smallest run, so that a field answers for itself alone.
             with_it = {"force": force} if name == "accuracy" else {}
+            if name == "integrator" and "softening" in given and "softening" not in self.errors:
+                # Some know no softening, and the scenario's own may be another.
+                with_it = {"softening": given["softening"]}
             self._ask_engine(name, self._smallest | with_it | {name: value})
         if not self.errors:
             methods = {name: given[name] for name in METHOD if name in given}

@@ -380,6 +380,50 @@ class TestTheRunsPage:
             assert 'src="' in part.split(">")[0] or "application/json" in part.split(">")[0]
 
 
+@pytest.mark.parametrize("integrator", list(engine.INTEGRATORS))
+class TestEveryIntegrator:
+    """Whatever the engine offers can be run, looked at and taken home."""
+
+    def test_has_pages_and_files(self, client, executed, integrator):
+        run = executed("solar_system", steps=30, integrator=integrator)
+        assert (run.state, run.failure, run.step_done) == (Run.State.DONE, "", 30)
+        for tab in ("plots", "bodies", "data", "provenance"):
+            page = client.get(f"{run.get_absolute_url()}?tab={tab}")
+            assert page.status_code == 200
+        text = page.content.decode()
+        verdict = run.summary["quantities"]["information"]["verdict"]
+        if run.proof == Run.Proof.NONE:
+            assert verdict == "UNKNOWN"
+            assert "Information not proved: this integrator cannot be run backwards" in text
+            assert "--reverse" not in text
+            assert "every law held" not in text
+        else:
+            assert verdict == "CONSERVED"
+            assert run.digest_reversed == run.digest_start
+        found = np.load(
+            io.BytesIO(client.get(f"/runs/{run.pk}/state.npz").content), allow_pickle=False
+        )
+        assert found["position_m"].shape == (9, 3)
+        assert str(found["digest"]) == run.digest_end
+        csv_ = client.get(f"/runs/{run.pk}/state.csv").content.decode()
+        assert len(csv_.splitlines()) == 10
+        assert json.loads(client.get(f"/runs/{run.pk}/summary.json").content)["proof"] == run.proof
+
+    def test_is_stopped_by_a_fault_in_its_step(self, client, executed, integrator):
+        run = executed("solar_system", steps=30, integrator=integrator, fault=Fault("momentum", 20))
+        assert (run.state, run.step_done) == (Run.State.VIOLATED, 19)
+        assert run.violation["step"] == 20
+        assert client.get(run.get_absolute_url()).status_code == 200
+
+    def test_goes_on_from_its_checkpoint(self, in_acme, integrator):
+        state = engine.prepare("solar_system", steps=30, integrator=integrator)
+        engine.advance(state, 10)
+        again = engine.State.from_bytes(state.to_bytes())
+        for each in (state, again):
+            engine.advance(each, 20)
+        assert again.digest() == state.digest()
+
+
 class TestFiles:
     def test_npz_holds_the_state_behind_the_digest(self, client, executed):
         run = executed("solar_system", steps=50)
