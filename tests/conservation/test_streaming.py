@@ -330,6 +330,10 @@ class TestFloats:
         assert verdict.status is (Status.BOUNDED if broken is None else Status.VIOLATED)
         assert verdict.error == (off[-1] if broken is None else broken)
 
+    def test_the_limit_is_the_tolerance_and_not_a_bit_more(self):
+        assert fed(BOUNDED, [0.0, 1.0]).verdict().status is Status.BOUNDED
+        assert fed(BOUNDED, [0.0, math.nextafter(1.0, 2.0)]).verdict().status is Status.VIOLATED
+
     def test_round_off_is_conserved_and_bounded_is_bounded(self):
         assert fed(ROUND_OFF, [0.0, 1.0]).verdict().status is Status.CONSERVED
         assert fed(BOUNDED, [0.0, 1.0]).verdict().status is Status.BOUNDED
@@ -494,6 +498,15 @@ class TestPower:
             walk.add(place, float(place))
         assert walk._excess(0.5) > 0.0 > walk._excess(-0.5)
         assert not walk.excludes(0.5)
+
+    def test_the_first_reading_is_the_reference_and_no_part_of_the_fit(self):
+        values = np.random.default_rng(36).uniform(0.5, 0.9, 50).tolist()
+        alone = LevelTrend(0.001 / 2, BOUNDED.tolerance)
+        for place, value in enumerate(values, start=1):
+            alone.add(place, value)
+        (trend,) = fed(BOUNDED, [0.0, *values]).trends()
+        assert trend.slope.per_reading == pytest.approx(alone.slope().per_reading, rel=1e-9)
+        assert trend.slope.high == pytest.approx(alone.slope().high, rel=1e-9)
 
     def test_stretches_and_components_share_the_false_alarms(self):
         law = Law(ENERGY, "cells", Kind.BOUNDED, "why", 1.0, sources_and_sinks=("feed",))
