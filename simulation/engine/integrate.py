@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulation.engine import kernels, stepping
+from simulation.engine.boundaries import wrap
 from simulation.engine.collisions import collide, keep_bodies, restore_bodies
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces.user import read_and_verify_with_fields
@@ -246,12 +247,12 @@ def _step_with_force(
         kept = state.real.copy()
         try:
             outcome = _composed_step(state, direction)
+            if not outcome:
+                state.p_q[0, drill.push_body] += drill.push_q
+                outcome = _read_and_verify(state, drill.altered, record[step]) & state.watched
         except BaseException:  # a user's force may raise anything; the state stays whole
             _undo(state, kept)
             raise
-        if not outcome:
-            state.p_q[0, drill.push_body] += drill.push_q
-            outcome = _read_and_verify(state, drill.altered, record[step]) & state.watched
         if not outcome and state.request.collisions is not None:
             outcome = _collide(state, drill.altered, record[step], kept)
         if outcome:
@@ -261,7 +262,7 @@ def _step_with_force(
 
 
 def _read_and_verify(state: State, altered: np.ndarray, row: np.ndarray) -> int:
-    if state.user_forces:
+    if state.has_fields:
         return read_and_verify_with_fields(state, altered, row)
     outcome = kernels.read_and_verify(
         state.x,
@@ -312,6 +313,9 @@ def _composed_step(state: State, direction: int) -> int:
         )
         if left:
             return int(left)
+        if state.side_q:
+            wrap(state.x_q, state.side_q)
+            np.multiply(state.x_q, state.grid.length_quantum, out=state.x)
         try:
             within = state.evaluate(stage, direction).within
         except NoAnswer as silence:

@@ -14,7 +14,7 @@ from simulation.engine.cost import chunk_steps
 from simulation.engine.distribution import DistributedForce, Report
 from simulation.engine.errors import BadRequest
 from simulation.engine.forces import Force
-from simulation.engine.forces.direct import pair_kicks
+from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
 from simulation.engine.laws import Violation, summary
 from simulation.engine.provenance import describe_run
@@ -191,21 +191,11 @@ def measure_force_rms(state: State, sample: int = _SAMPLE) -> float:
     kick = state.kicks[-1]
     found_q = np.zeros_like(state.k_q)
     state.force.evaluate(state.x, kick, found_q, np.zeros_like(state.u_q))
+    summation = state.force if isinstance(state.force, DirectSummation) else DirectSummation()
     chosen = np.unique(np.linspace(0, state.bodies - 1, sample).astype(np.int64))
     exact, potential = np.zeros_like(state.k_q), np.zeros_like(state.u_q)
     for i in chosen:
-        pair_kicks(
-            state.x,
-            kick.sink,
-            kick.source,
-            kick.softening2,
-            kick.potential_per_charge,
-            kick.pair_bits,
-            i,
-            i + 1,
-            exact,
-            potential,
-        )
+        summation.rows(state.x, kick, exact, potential, i, i + 1)
     size = np.linalg.norm(exact[:, chosen], axis=0)
     error = np.linalg.norm((found_q - exact)[:, chosen], axis=0)
     felt = size > 0.0

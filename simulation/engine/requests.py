@@ -21,6 +21,8 @@ BODY_STEPS_MAX = 10**11
 
 QUANTITIES = ("energy", "momentum", "angular_momentum", "mass", "information")
 COLLISIONS = ("bounce", "merge")
+BOUNDARIES = ("open", "periodic")
+BOX_MIN, BOX_MAX = 2.0**-20, 2.0**40
 FORCES = ("direct", "fmm")
 # The rms relative error of the force that each preset of the fast multipole method guarantees.
 ACCURACIES = (1e-3, 1e-4, 1e-5)
@@ -34,7 +36,8 @@ class Request:
     """A checked request with its defaults filled in. Made by ``check_request`` alone.
 
     Everything that the result depends on. ``accuracy`` is None for direct summation; ``radius``
-    (one for all bodies or one each, N-body units) and ``restitution`` belong to ``collisions``;
+    (one for all bodies or one each, N-body units) and ``restitution`` belong to ``collisions``,
+    ``box`` (the side, a power of two) to the boundary periodic;
     ``custom`` is the scenario where it is none of ``SCENARIOS``.
     """
 
@@ -50,6 +53,8 @@ class Request:
     collisions: str | None = None
     restitution: float | None = None
     radius: float | tuple[float, ...] | None = None
+    boundary: str = "open"
+    box: float | None = None
     custom: Scenario | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -111,12 +116,15 @@ def check_request(
     collisions: str | None = None,
     restitution: float | None = None,
     radius: float | Sequence[float] | None = None,
+    boundary: str = "open",
+    box: float | None = None,
 ) -> Request:
     """Fill in the scenario's defaults and hold the request to its limits; raise ``BadRequest``.
 
     ``softening`` is a length in N-body units; None takes the scenario's. ``collisions`` is None,
     bounce (with a ``restitution`` of 0 to 1, else 1) or merge, for bodies with a ``radius``: one
-    length, or one for each body.
+    length, or one for each body. ``boundary`` is open, or periodic in a ``box`` of that side, a
+    power of two, about the origin.
     """
     chosen = scenario if isinstance(scenario, Scenario) else find_scenario(scenario)
     if bodies is not None and chosen.is_fixed:
@@ -138,10 +146,12 @@ def check_request(
         _accuracy(force, accuracy),
         _softening(softening),
         *_collisions(collisions, restitution, radius, bodies or chosen.bodies),
+        *_boundary(boundary, box),
         chosen if chosen.limits is not None else None,
     )
     _check_method(request)
     _check_collisions(request)
+    _check_boundary(request)
     _check_size(request)
     return request
 
@@ -228,11 +238,44 @@ def _number(name: str, value: object) -> float:
     return float(value)
 
 
+def _boundary(boundary: str, box: float | None) -> tuple[str, float | None]:
+    if boundary not in BOUNDARIES:
+        raise BadRequest(
+            f"The boundary is one of {', '.join(BOUNDARIES)}, not {str(boundary)[:40]!r}."
+        )
+    if boundary == "open":
+        if box is not None:
+            raise BadRequest("Open space has no box; a box goes with the boundary periodic.")
+        return boundary, None
+    if box is None:
+        raise BadRequest("The boundary periodic needs a box: its side, a power of two.")
+    side = _number("The side of the box", box)
+    # Written so that NaN is refused.
+    if not (BOX_MIN <= side <= BOX_MAX and math.frexp(side)[0] == 0.5):
+        raise BadRequest(
+            f"The side of the box must be a power of two between 2^-20 and 2^40, not {side:g}."
+        )
+    return boundary, side
+
+
+def _check_boundary(request: Request) -> None:
+    if request.box is None:
+        return
+    if request.force != "direct":
+        raise BadRequest("A periodic box goes with the force direct: fmm knows no images.")
+    if request.collisions is not None:
+        raise BadRequest("Collisions and a periodic box do not go together yet; give one of them.")
+    if not isinstance(INTEGRATORS.get(request.integrator), Composition):
+        raise BadRequest(
+            "A periodic box goes with an integrator on integers: leapfrog or one of Yoshida."
+        )
+
+
 def _check_collisions(request: Request) -> None:
     if request.collisions is not None and request.force != "direct":
         raise BadRequest("Collisions go with the force direct, whose energy bound they need.")
     if request.collisions is not None and not isinstance(
-        INTEGRATORS[request.integrator], Composition
+        INTEGRATORS.get(request.integrator), Composition
     ):
         raise BadRequest(
             "Collisions go with an integrator on integers: leapfrog or one of Yoshida."

@@ -6,12 +6,24 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from conservation import Value, exact_sum
 from simulation.engine import kernels
+from simulation.engine.boundaries import (
+    BOX_QUANTA,
+    PeriodicSummation,
+    box_exponent,
+    check_within,
+    energy_scale_tu,
+    laws_with_boundary,
+    unclaimed_by_boundary,
+    wrap,
+)
+from simulation.engine.bounds import second_order_bound, verify_energy_with_fields
 from simulation.engine.collisions import (
     HEAVIER,
     laws_with_collisions,
@@ -69,14 +81,27 @@ class State(RunState):
         self.user_forces = check_user_forces(user_forces)
         if self.user_forces and request.collisions is not None:
             raise BadRequest("Collisions and user forces do not go together yet; give one of them.")
-        self.laws = laws_with_collisions(promises(request), request)
+        self.laws = laws_with_boundary(promises(request), request)
+        self.laws = laws_with_collisions(self.laws, request)
         self.laws = laws_with(self.laws, self.user_forces)
-        self.unclaimed = {**broken_laws(self.user_forces), **unclaimed_laws(request)}
+        self.unclaimed = {
+            **broken_laws(self.user_forces),
+            **unclaimed_laws(request),
+            **unclaimed_by_boundary(request),
+        }
         self._mass_exponent = super().mass_exponent
         self.x_q = x_q
         self.p_q = p_q
         self.force: Force = force if force is not None else make_force(request)
         self.grid = grid_of(request)
+        if request.box is not None and not isinstance(self.force, PeriodicSummation):
+            raise BadRequest("A periodic box is summed by one process; ask for one worker.")
+        # The side of a periodic box in quanta, 0 in open space.
+        self.side_q = 0 if request.box is None else BOX_QUANTA
+        if self.side_q:
+            # A coordinate of just half the side is the other end's.
+            self.x_q = x_q.copy()
+            wrap(self.x_q, self.side_q)
         if request.collisions is not None:
             found = radii_in_quanta(request, self.grid.length_quantum)
             self.radius_q = found if radius_q is None else radius_q
@@ -147,7 +172,7 @@ class State(RunState):
         self.real[kernels.ORDER] = method.order
         self.real[kernels.ENERGY_COEFFICIENT] = method.energy_coefficient
         self.real[kernels.FORCE_ERROR] = self.request.accuracy or 0.0
-        if self.user_forces:
+        if self.has_fields:
             self.real[kernels.FORCE_ERROR] += ROUND_OFF
         # The potential energy of user forces, its parts by magnitude, and the scale of all others.
         self.field_energy_tu = self.field_scale_tu = self.energy_scale_0 = 0.0
@@ -168,9 +193,14 @@ class State(RunState):
         )
 
     @property
+    def has_fields(self) -> bool:
+        """Whether more acts than the pairs of open space."""
+        return bool(self.user_forces) or self.request.box is not None
+
+    @property
     def runs_in_one_kernel(self) -> bool:
         """Whether steps are taken inside one kernel: direct summation on one thread."""
-        if self.user_forces or self.request.collisions is not None:
+        if self.has_fields or self.request.collisions is not None:
             return False
         return isinstance(self.force, DirectSummation) and self.force.threads == 1
 
@@ -228,9 +258,12 @@ class State(RunState):
     def verify_reading(self, altered: np.ndarray, row: np.ndarray) -> int:
         """Verify the totals and what was read last; return what broke."""
         broke = kernels.verify_totals(self.p_q, self.mass, self.whole, altered, row)
-        broke |= kernels.verify_energy(
-            self.x, self.p_q, self.mass, self.real, self.reading, altered, row
-        )
+        if self.has_fields and self.request.force == "direct":
+            broke |= verify_energy_with_fields(self, altered, row)
+        else:
+            broke |= kernels.verify_energy(
+                self.x, self.p_q, self.mass, self.real, self.reading, altered, row
+            )
         return int(broke | kernels.verify_spin(self.bodies, self.real, self.reading, altered, row))
 
     def _take_references(self) -> None:
@@ -240,9 +273,11 @@ class State(RunState):
         if real[kernels.FORCE_ERROR] == 0.0:
             self.read_second_order()
             real[kernels.BOUND_0] = reading[kernels.BOUND]
+        elif self.request.force == "direct":
+            real[kernels.BOUND_0] = second_order_bound(self)
         real[kernels.POTENTIAL_1] = reading[kernels.POTENTIAL]
         self.energy_scale_0 = reading[kernels.KINETIC] - reading[kernels.POTENTIAL]
-        self.energy_scale_0 += 2.0 * self.field_scale_tu
+        self.energy_scale_0 += 2.0 * self.field_scale_tu + energy_scale_tu(self.request, self.mass)
         real[kernels.ENERGY_SCALE_0] = self.energy_scale_0 + 2.0 * self.field_scale_tu
         real[kernels.SPIN_SCALE_0] = reading[kernels.SPIN_SCALE]
         real[kernels.SPIN_X0 : kernels.SPIN_Z0 + 1] = self.angular_momentum_tu
@@ -398,6 +433,8 @@ def make_force(request: Request, threads: int = 1) -> Force:
 
         force: Force = FastMultipole(accuracy=request.accuracy, threads=threads)
         return force
+    if request.box is not None:
+        return PeriodicSummation(request.box, request.softening_tu, threads)
     return DirectSummation(threads)
 
 
@@ -405,7 +442,10 @@ def grid_of(request: Request) -> Grid:
     """Return the integer grid of a request."""
     weight = INTEGRATORS[request.integrator].largest_kick
     heavier = HEAVIER if request.collisions == "merge" else 1.0
-    return choose_grid(request.definition, request.bodies, request.softening_tu, weight, heavier)
+    grid = choose_grid(request.definition, request.bodies, request.softening_tu, weight, heavier)
+    if request.box is not None:
+        grid = replace(grid, length_exponent=box_exponent(request.box))
+    return grid
 
 
 def prepare_state(
@@ -418,6 +458,7 @@ def prepare_state(
     if request.integrator in REAL_METHODS:
         return _prepare_doubles(request, user_forces)
     bodies = request.definition.build(request.bodies, request.seed)
+    check_within(request, bodies.position)
     grid = grid_of(request)
     mass = masses_for(request, bodies.mass)
     inertia = np.where(mass > 0.0, mass, np.max(mass))

@@ -86,17 +86,18 @@ class DirectSummation:
         cuts = [n * share // threads for share in range(threads + 1)]
         rows = itertools.pairwise(cuts)
         if threads == 1:
-            within = [self._rows(x, kick, k_q, u_q, 0, n)]
+            within = [self.rows(x, kick, k_q, u_q, 0, n)]
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="direct")
-            tasks = [self._pool.submit(self._rows, x, kick, k_q, u_q, a, b) for a, b in rows]
+            tasks = [self._pool.submit(self.rows, x, kick, k_q, u_q, a, b) for a, b in rows]
             within = [task.result() for task in tasks]
         return Evaluation(all(within), timings_s={"near": time.perf_counter() - begun})
 
-    def _rows(
+    def rows(
         self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int
     ) -> bool:
+        """Write the kicks of the bodies first <= i < last; return whether all were in range."""
         return bool(
             pair_kicks(
                 x,

@@ -8,9 +8,9 @@ counted from step 0 in such a way that the way back meets the same number.
 The laws that a force declares broken are not claimed: their verdict is UNKNOWN and names the force.
 All others are verified as before, so a force that breaks one in secret is caught in that step.
 Momentum is an exact law: an outer field, or one whose rounded kicks do not cancel to the quantum,
-must declare it. Energy is kinetic energy, gravity's and that of ``potential``; its bound is read
-from the second difference of the potential energy, as with the fast multipole method (see
-``kernels``), for nothing is known of a user's second derivatives.
+must declare it. Energy is kinetic energy, gravity's and that of ``potential``; its bound takes in
+how the force changes along the motion (``bounds``), for which the function is asked at positions
+beside those of the bodies too.
 
 Equal digests on two machines need a function that gives equal bits there: +, -, *, / and square
 roots do, sine and power may not.
@@ -27,6 +27,7 @@ import numpy as np
 
 from conservation import Law
 from simulation.engine import kernels
+from simulation.engine.boundaries import add_face_variance
 from simulation.engine.errors import BadRequest, OutOfRange
 
 if TYPE_CHECKING:
@@ -72,6 +73,24 @@ class UserForce:
                 f"The user force {self.name!r} may declare broken {', '.join(MAY_BREAK)} alone."
             )
         object.__setattr__(self, "breaks", frozenset(self.breaks))
+
+    def change_along(self, state: State) -> tuple[float, float]:
+        """Return sum |v.dF/dt| and the largest |dF/dt|/(m |v|), by central differences along v."""
+        x, mass, dt_tu = state.x, state.inertia.view(), state.dt_tu
+        mass.flags.writeable = False
+        velocity = state.p_q * state.grid.momentum_quantum / mass
+        shape = (3, mass.size)
+        ahead, behind = (
+            _numbers(self, "force", self.function(x + way * velocity, mass, state.time_tu), shape)
+            for way in (dt_tu, -dt_tu)
+        )
+        change = (ahead - behind) / (2.0 * dt_tu)
+        along = np.abs(np.sum(velocity * change, axis=0))
+        speed = np.sqrt(np.sum(velocity**2, axis=0))
+        rate = np.sqrt(np.sum(change**2, axis=0))
+        moving = speed > 0.0
+        rate2 = np.max(rate[moving] / (mass[moving] * speed[moving]), initial=0.0)
+        return math.fsum(along[state.mass > 0.0]), float(rate2)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> UserForce:
         # A function is no part of the state: copies of a run share it.
@@ -147,10 +166,8 @@ def laws_with(laws: dict[str, Law], forces: tuple[UserForce, ...]) -> dict[str, 
         return laws
     names = ", ".join(repr(force.name) for force in forces)
     reason = (
-        f"Kinetic energy, that of all pairs and the potential of the user forces ({names}). "
-        "Leapfrog's bound dt^2 (B + B0), with the second-order term read from the second difference"
-        " of the potential energy; plus the work of round-off in the forces, and six standard "
-        "deviations of rounding."
+        f"{laws['energy'].reason} The user forces ({names}) take part with their potential, in B "
+        "with their change along the motion, and with the work of round-off in them."
     )
     return {**laws, "energy": replace(laws["energy"], reason=reason)}
 
@@ -182,11 +199,12 @@ def add_user_kicks(state: State, stage: int, time_tu: float) -> None:
 
 
 def read_and_verify_with_fields(state: State, altered: np.ndarray, row: np.ndarray) -> int:
-    """Do what ``kernels.read_and_verify`` does, the potential of user forces included."""
+    """Do what ``kernels.read_and_verify`` does, with user forces or in a periodic box."""
     real, reading = state.real, state.reading
     state.read()
     real[kernels.SPIN_VARIANCE] += reading[kernels.SPIN_STEP_VARIANCE]
     real[kernels.ENERGY_VARIANCE] += reading[kernels.ENERGY_STEP_VARIANCE]
+    add_face_variance(state)
     for drift, scale in (
         (kernels.ENERGY_DRIFT, kernels.WORK_SCALE),
         (kernels.SPIN_DRIFT, kernels.TORQUE_SCALE),
