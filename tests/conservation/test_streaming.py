@@ -202,6 +202,13 @@ class TestOrder:
         verifier.close()
         assert verifier.verdict().status is Status.VIOLATED
 
+    def test_a_reading_too_far_ahead_is_another_numbering(self):
+        verifier = StreamVerifier(CLOSED, window=4, gap_max=10)
+        verifier.add(tokens(5), sequence=0)
+        with pytest.raises(ValueError, match="11 numbers ahead of the next one due; at most 10"):
+            verifier.add(tokens(5), sequence=12)
+        assert verifier.add(tokens(5), sequence=11) is Arrival.WAITING
+
     def test_closing_gives_up_what_is_missing(self):
         verifier = StreamVerifier(OPEN)
         for sequence in (0, 1, 3):
