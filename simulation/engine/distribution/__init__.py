@@ -4,7 +4,7 @@
 or compute wrongly are noticed and left out, ``transport`` how they are reached.
 """
 
-from simulation.engine.distribution.force import DistributedForce
+from simulation.engine.distribution.force import DistributedForce, distribute
 from simulation.engine.distribution.protocol import Event, Report, Sabotage
 from simulation.engine.distribution.shares import STRATEGIES
 from simulation.engine.distribution.transport import TRANSPORTS
@@ -18,4 +18,5 @@ __all__ = [
     "NoAnswer",
     "Report",
     "Sabotage",
+    "distribute",
 ]

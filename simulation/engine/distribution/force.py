@@ -1,9 +1,9 @@
 """A force whose work is shared out among processes: plug it into ``prepare_state``.
 
 >>> from simulation import engine
->>> from simulation.engine.distribution import DistributedForce
+>>> from simulation.engine.distribution import distribute
 >>> request = engine.check_request("plummer", bodies=64, steps=2)
->>> with DistributedForce(workers=2, transport="in_process") as force:
+>>> with distribute(request, workers=2, transport="in_process") as force:
 ...     state = engine.prepare_state(request, force)
 ...     engine.advance(state, 2).violation is None
 True
@@ -43,6 +43,7 @@ from simulation.engine.distribution.transport import Setup, Transport, open_tran
 from simulation.engine.distribution.work import Desk, look_at, make_work
 from simulation.engine.errors import BadRequest, NoAnswer
 from simulation.engine.forces import Evaluation, Kick
+from simulation.engine.requests import Request
 
 WORKERS_MAX = 256
 SPOT_SHARE = 1 / 64
@@ -278,6 +279,13 @@ class DistributedForce:
             own_cpu_s -= sum(answer.cpu_s for answer in answers.values())
         report.critical_path_s += own_cpu_s + max(answer.cpu_s for answer in answers.values())
         return max(answer.wall_s for answer in answers.values())
+
+
+def distribute(request: Request, *, workers: int, **options: Any) -> DistributedForce:
+    """Return the force of a request on ``workers`` ranks; for ``options`` see the class."""
+    return DistributedForce(
+        workers=workers, force=request.force, accuracy=request.accuracy, **options
+    )
 
 
 def _check(

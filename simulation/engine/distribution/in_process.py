@@ -46,9 +46,10 @@ class InProcessRanks:
             self._drill(rank, "die")
             if self._desks[rank].is_sabotaged(order, "stop"):
                 raise NoAnswer(f"Rank {rank} does not answer.")
-            partial = self._partials.setdefault(
-                rank, np.empty((self._parts, 4, order.terms.bodies), np.int64)
-            )
+            shape = (self._parts, 4, order.terms.bodies)
+            partial = self._partials.get(rank)
+            if partial is None or partial.shape != shape:
+                partial = self._partials[rank] = np.empty(shape, np.int64)
             answers[rank] = self._desks[rank].prepare(order, x, kick.sink, kick.source, partial)
         return answers
 
