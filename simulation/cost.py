@@ -51,6 +51,15 @@ def estimate_cost(request: engine.Request) -> Cost:
     return Cost(_COST[proof] * forward_s, proof, forward_s / request.steps)
 
 
+def is_measured() -> bool:
+    """Return whether this process knows the machine's speed.
+
+    The first to ask waits until a few steps are timed, and on a new machine until they are
+    compiled.
+    """
+    return engine.measure_speed.cache_info().currsize > 0
+
+
 @cache
 def is_reversible(scenario: str, integrator: str) -> bool:
     """Return whether an integrator's steps can be run backwards bit for bit.

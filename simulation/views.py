@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from simulation import engine, forms, frames, selectors, services
-from simulation.cost import estimate_cost
+from simulation.cost import estimate_cost, is_measured
 from simulation.figures import length_of_time, sci
 from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
@@ -77,8 +77,10 @@ def new_run(request: HttpRequest) -> HttpResponse:
     """Show the form; take it, and lead to the new run's page."""
     form = _form(request)
     if request.method == "GET":
-        # A bare link shows the defaults; one with values shows those.
-        return render(request, "simulation/run_form.html", _form_context(form))
+        # A bare link shows the defaults; one with values shows those. Nobody waits for the machine
+        # to be measured: the page asks for the estimate once it is there.
+        pending = not is_measured()
+        return render(request, "simulation/run_form.html", _form_context(form, pending=pending))
     if not form.is_valid():
         return render(request, "simulation/run_form.html", _form_context(form), status=422)
     cleaned, wanted = form.cleaned_data, form.engine_request
@@ -108,13 +110,15 @@ def _form(request: HttpRequest) -> forms.RunRequest:
     return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
 
 
-def _form_context(form: forms.RunRequest) -> dict[str, Any]:
+def _form_context(form: forms.RunRequest, *, pending: bool = False) -> dict[str, Any]:
+    active = {"active": selectors.count_active(), "active_max": services.RUNS_ACTIVE_MAX}
     return {
         "form": form,
         "chosen": form.chosen,
         "unit_of_time": length_of_time(form.chosen.time_s),
         "unit_of_length": f"{sci(form.chosen.length_m)} m",
-        **_estimate_context(form),
+        "pending": pending,
+        **(active if pending else _estimate_context(form)),
     }
 
 

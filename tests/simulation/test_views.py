@@ -49,7 +49,17 @@ def runs_of(slug: str) -> int:
 
 
 class TestNewRun:
+    def test_nobody_waits_for_the_form_until_the_machine_is_measured(self, client):
+        engine.measure_speed.cache_clear()
+        text = client.get("/runs/new/").content.decode()
+        assert engine.measure_speed.cache_info().currsize == 0
+        assert "Measuring this machine" in text
+        assert 'hx-trigger="load, change' in text
+        assert client.get("/runs/estimate/").context["cost"].total_s > 0
+        assert "Measuring this machine" not in client.get("/runs/new/").content.decode()
+
     def test_the_form_shows_the_scenarios_defaults_and_an_estimate(self, client):
+        engine.measure_speed()
         page = client.get("/runs/new/?scenario=plummer")
 
         assert page.status_code == 200
