@@ -6,7 +6,7 @@ The limit is that of ``kernels``, c dt^p (B W^(p-2) + B(0) W(0)^(p-2)) and round
 parts of B = (M/12 + sum F^2/24m)(1 + (dt W)^2), M being v.V''.v with every term by its magnitude:
 
 *Images.* Pairs are taken at the nearest image, and the rest of Ewald's sum bends by at most
-CURVATURE/L^3 in any direction (measured on the whole cube of nearest images: 16.5).
+CURVATURE/L^3 in any direction (measured over the cube of nearest images: 18.3).
 
 *User forces.* U'' is not known, but v.U''.v is the change of the force along the motion, and a
 function can be asked for that: |v.(F(x + dt v) - F(x - dt v))|/2 dt, body by body. Their frequency

@@ -17,6 +17,12 @@ def describe_run(request: Request) -> dict[str, str]:
     force = "direct summation"
     if request.force == "fmm":
         force = f"fast multipole method, rms error at most {request.accuracy:g}"
+    if request.box is not None:
+        force += f" with all images (Ewald) in a periodic box of side {request.box:g}"
+    if request.collisions == "bounce":
+        force += f"; bodies bounce, restitution {request.restitution:g}"
+    elif request.collisions == "merge":
+        force += "; bodies that touch merge"
     return {
         "integrator": INTEGRATORS[request.integrator].title,
         "force": force,

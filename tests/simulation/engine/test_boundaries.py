@@ -390,3 +390,4 @@ class TestBadOnes:
         assert outcome.violation is None
         assert outcome.digest_reversed == outcome.state.digest_start
         assert outcome.force_rms == 0.0
+        assert "periodic box of side 128" in outcome.to_json()["provenance"]["force"]

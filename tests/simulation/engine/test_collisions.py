@@ -415,6 +415,7 @@ class TestHistory:
         assert outcome.state.bodies < 200
         found = outcome.to_json()
         json.dumps(found, allow_nan=False)
+        assert "merge" in found["provenance"]["force"]
         assert found["quantities"]["momentum"]["verdict"] == "CONSERVED"
         assert found["quantities"]["information"]["verdict"] == "UNKNOWN"
 
