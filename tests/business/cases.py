@@ -2,6 +2,11 @@
 
 import copy
 
+from hypothesis import settings
+
+# A shared machine may be slow: no example fails for its time.
+UNTIMED = settings(deadline=None)
+
 FULL = {
     "name": "Fraud screening",
     "currency": "EUR",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mpmath.libmp import NoConvergence
 
 from business import roi
+from tests.business.cases import UNTIMED
 from tests.business.reference import PROBLEMS
 
 CENTS = st.integers(-(10**9), 10**9).map(lambda cents: Decimal(cents) / 100)
@@ -85,6 +86,14 @@ class TestRoots:
         assert found.irr_roots == pytest.approx((0.1,), abs=1e-6)
         assert any("touches 0" in warning for warning in found.warnings)
 
+    @pytest.mark.parametrize("second", ["1.1001", "1.10001"])
+    def test_two_roots_close_together_are_two(self, second):
+        """(x - 1.1) * (x - second), x = 1 + rate."""
+        other = Decimal(second)
+        found = measure(1, -(Decimal("1.1") + other), Decimal("1.1") * other)
+        assert found.irr_roots == pytest.approx((0.1, float(other) - 1), abs=1e-12)
+        assert found.irr is None
+
     def test_a_triple_root(self):
         assert measure(-1, "3.3", "-3.63", "1.331").irr == pytest.approx(0.1, abs=1e-4)
 
@@ -111,6 +120,7 @@ class TestRoots:
         assert any("left out" in warning for warning in found.warnings)
         assert not any("no internal rate" in warning for warning in found.warnings)
 
+    @UNTIMED
     @given(st.lists(st.integers(-999, 999), min_size=2, max_size=9), TIMINGS)
     def test_all_real_roots_as_polynomial_roots_in_50_digits(self, flows, timing):
         """Independent oracle: mpmath's roots of the polynomial in (1 + rate) ** -1/2."""
@@ -141,6 +151,7 @@ class TestRoots:
 
 
 class TestInvariants:
+    @UNTIMED
     @given(st.lists(CENTS, min_size=2, max_size=15), TIMINGS)
     def test_the_net_present_value_is_0_at_each_root(self, flows, timing):
         found = roi.internal_rates(flows, timing)
@@ -150,6 +161,7 @@ class TestInvariants:
                 value = roi.net_present_value(flows, Decimal(rate), timing)
                 assert abs(value) <= Decimal("1e-13") * sum(worth)
 
+    @UNTIMED
     @given(OUTLAYS, INFLOWS, TIMINGS)
     def test_one_change_has_one_root_where_the_value_changes_its_sign(
         self, outlay, inflows, timing
@@ -166,6 +178,7 @@ class TestInvariants:
         assert roi.net_present_value(flows, Decimal(rate) - beside, timing) > 0
         assert roi.net_present_value(flows, Decimal(rate) + beside, timing) < 0
 
+    @UNTIMED
     @given(OUTLAYS, INFLOWS, RATES, RATES, TIMINGS)
     def test_conventional_flows_are_worth_less_at_a_higher_rate(
         self, outlay, inflows, a, b, timing
@@ -175,6 +188,7 @@ class TestInvariants:
         more, less = (roi.net_present_value(flows, rate, timing) for rate in (low, high))
         assert more >= less - Decimal("1e-18") * abs(more)
 
+    @UNTIMED
     @given(st.lists(CENTS, min_size=1, max_size=12), RATES, st.integers(1, 10**4), TIMINGS)
     def test_scaling_scales_money_and_leaves_the_rest(self, flows, rate, scale, timing):
         once = roi.measure(flows, rate, timing=timing)
@@ -185,6 +199,7 @@ class TestInvariants:
             assert (before is None) == (after is None)
             assert before is None or after == pytest.approx(before, rel=1e-12, abs=1e-12)
 
+    @UNTIMED
     @given(
         st.lists(CENTS, min_size=1, max_size=10), st.lists(CENTS, min_size=1, max_size=10), RATES
     )
@@ -195,11 +210,13 @@ class TestInvariants:
         parts = [roi.net_present_value(flows, rate) for flows in padded]
         assert roi.net_present_value(both, rate) == pytest.approx(sum(parts), abs=Decimal("1e-9"))
 
+    @UNTIMED
     @given(RATES, RATES)
     def test_fishers_relation_there_and_back(self, rate, inflation):
         there = roi.real_rate(rate, inflation)
         assert abs(roi.nominal_rate(there, inflation) - rate) < Decimal("1e-30") * 100
 
+    @UNTIMED
     @given(OUTLAYS, INFLOWS, RATES)
     def test_paid_back_within_the_years_when_the_sum_is_not_below_0(self, outlay, inflows, rate):
         found = roi.measure([outlay, *inflows], rate)
@@ -210,6 +227,7 @@ class TestInvariants:
             assert sum(inflows[:year]) + outlay >= -Decimal("1e-9")
             assert sum(inflows[: year - 1]) + outlay < 0
 
+    @UNTIMED
     @given(OUTLAYS, INFLOWS)
     def test_mirr_at_the_internal_rate_is_the_internal_rate(self, outlay, inflows):
         flows = [outlay, *inflows]
@@ -223,6 +241,7 @@ class TestInvariants:
 
 
 class TestOtherPrograms:
+    @UNTIMED
     @given(OUTLAYS, INFLOWS, st.integers(1, 500).map(lambda mille: mille / 1000))
     def test_numpy_financial(self, outlay, inflows, rate):
         flows = [float(flow) for flow in (outlay, *inflows)]
@@ -232,6 +251,7 @@ class TestOtherPrograms:
         mirr = numpy_financial.mirr(np.array(flows), rate, rate)
         assert found.mirr == pytest.approx(mirr, rel=1e-10, abs=1e-10)
 
+    @UNTIMED
     @given(OUTLAYS, INFLOWS, st.integers(1, 500).map(lambda mille: mille / 1000))
     def test_pyxirr(self, outlay, inflows, rate):
         flows = [float(flow) for flow in (outlay, *inflows)]

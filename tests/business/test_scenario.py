@@ -12,7 +12,7 @@ from business import roi
 from business.roi.amounts import EXACT
 from business.roi.model import Arithmetic, evaluate
 from business.roi.monte_carlo import power_in_floats
-from tests.business.cases import certain, full
+from tests.business.cases import UNTIMED, certain, full
 
 PLAIN_NPV = 300 * (1 - 1.1**-5) / 0.1 - 1000
 
@@ -83,6 +83,7 @@ class TestBaseCase:
         assert ours.factor == pytest.approx([float(f) for f in exact.factor], rel=1e-13)
 
     @pytest.mark.parametrize("timing", roi.TIMINGS)
+    @UNTIMED
     @given(
         rate=st.integers(0, 300).map(lambda n: Decimal(n) / 1000),
         inflation=st.integers(-50, 200).map(lambda n: Decimal(n) / 1000),
@@ -295,6 +296,7 @@ class TestRefusals:
         with pytest.raises(roi.BadInput, match=sentence):
             roi.read_scenario(full(correlations=[{"between": pair, "rank": rank}]))
 
+    @UNTIMED
     @given(
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from business import roi
 from business.roi.distributions import Lognormal, Normal, Pert, Triangular, Uniform
 from business.roi.monte_carlo import CHUNK, wilson_interval
-from tests.business.cases import certain, full
+from tests.business.cases import UNTIMED, certain, full
 
 PROBABILITIES = (1e-9, 0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1 - 1e-9)
 
@@ -83,6 +83,7 @@ class TestDistributions:
         integral = np.sum(shape.at_scores(z) * density) * (z[1] - z[0])
         assert integral == pytest.approx(float(shape.mean()), rel=1e-6)
 
+    @UNTIMED
     @given(st.lists(st.floats(-40, 40), min_size=1, max_size=20))
     def test_bounded_draws_stay_within_their_bounds(self, scores):
         for shape in (Pert(*decimals(0, 1, 0.9)), Uniform(*decimals(0, 1))):
