@@ -94,7 +94,7 @@ _REAL_ENERGY = {
         Kind.ROUND_OFF,
         "Gauss-Radau of order 15 with adaptive substeps errs by less than a double shows. Each "
         "substep rounds position and velocity once, keeping what was cut off: Brouwer's law, "
-        "5 x 2^-53 sqrt(substeps) of kinetic and |potential| energy, six standard deviations.",
+        "5 x 2^-53 sqrt(substeps) of the kinetic energy and sum |F||x|, six standard deviations.",
     ),
 }
 _ROUNDINGS = {

@@ -108,3 +108,11 @@ def _distance(reading, real, first):
     dy = reading[first + 1] - real[first + 1]
     dz = reading[first + 2] - real[first + 2]
     return math.sqrt(dx * dx + dy * dy + dz * dz)
+
+
+@kernel
+def copy_into(target, source):
+    """Copy a C-contiguous array: a plain loop, which compiles faster than ``target[:] =``."""
+    to, of = target.reshape(-1), source.reshape(-1)
+    for k in range(of.size):
+        to[k] = of[k]

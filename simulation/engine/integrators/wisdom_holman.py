@@ -60,6 +60,7 @@ from simulation.engine.integrators.verifying import (
     ENERGY_SCALE,
     MOMENTUM_SCALE,
     SPIN_SCALE,
+    copy_into,
     note_roundings,
     verify,
 )
@@ -240,9 +241,9 @@ def advance(
     dt = real[DT]
     kept_memory, kept_real = memory.copy(), real.copy()
     for step in range(steps):
-        before[:] = y
-        kept_memory[:] = memory
-        kept_real[:] = real
+        copy_into(before, y)
+        copy_into(kept_memory, memory)
+        copy_into(kept_real, real)
         _leap(y, body, dt, x, moved, v, found)
         if push != 0.0:
             push_velocity(y[VELOCITY], body, push_body, push)
@@ -258,8 +259,8 @@ def advance(
         )
         broken = verify(reading, body[MASS], real, altered, record[step])
         if broken:
-            y[:] = before
-            memory[:] = kept_memory
-            real[:] = kept_real
+            copy_into(y, before)
+            copy_into(memory, kept_memory)
+            copy_into(real, kept_real)
             return step, broken
     return steps, 0
