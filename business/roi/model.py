@@ -80,20 +80,21 @@ class _Model:
     def years(self) -> Years:
         """Add up the items year by year."""
         scenario = self.scenario
-        current = [self._yearly([c.annual], c.growth) for c in scenario.current_costs]
-        replaced = [
-            self._ramped([c.annual, c.replaced_share], c.growth) for c in scenario.current_costs
-        ]
-        running = [self._yearly([c.annual], c.growth) for c in scenario.running_costs]
-        benefit = {"replaced": self._sum(replaced)}
-        for kind in BENEFIT_KINDS[1:]:
-            items: Iterable[Benefit] = (
-                item for item in (*scenario.benefits, *scenario.risks) if item.kind == kind
+        # Items are added one by one: fifty of them over fifty years do not fit beside each other.
+        current_cost = self._sum(self._yearly([c.annual], c.growth) for c in scenario.current_costs)
+        running_cost = self._sum(self._yearly([c.annual], c.growth) for c in scenario.running_costs)
+        benefit = {
+            "replaced": self._sum(
+                self._ramped([c.annual, c.replaced_share], c.growth) for c in scenario.current_costs
             )
-            benefit[kind] = self._sum([self._ramped(i.factors(), i.growth) for i in items])
+        }
+        items: tuple[Benefit, ...] = (*scenario.benefits, *scenario.risks)
+        for kind in BENEFIT_KINDS[1:]:
+            benefit[kind] = self._sum(
+                self._ramped(item.factors(), item.growth) for item in items if item.kind == kind
+            )
         one_time = self._one_time()
-        current_cost, running_cost = self._sum(current), self._sum(running)
-        benefits = self._sum(list(benefit.values()))
+        benefits = self._sum(benefit.values())
         tax, taxed_benefit, taxed_cost = self._after_tax(benefits, one_time, running_cost)
         flow = [gain - cost for gain, cost in zip(taxed_benefit, taxed_cost, strict=True)]
         return Years(
@@ -219,10 +220,11 @@ class _Model:
                 written[year] = written[year] + amount * self._deflator(spent, year)
         return written
 
-    def _sum(self, items: list[list[Number]]) -> list[Number]:
-        if not items:
-            return [self.zero] * (self.horizon + 1)
-        total = list(items[0])
-        for item in items[1:]:
-            total = [sofar + more for sofar, more in zip(total, item, strict=True)]
-        return total
+    def _sum(self, items: Iterable[list[Number]]) -> list[Number]:
+        total: list[Number] | None = None
+        for item in items:
+            if total is None:
+                total = item
+            else:
+                total = [sofar + more for sofar, more in zip(total, item, strict=True)]
+        return [self.zero] * (self.horizon + 1) if total is None else total

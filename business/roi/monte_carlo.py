@@ -30,6 +30,8 @@ from business.roi.scenario import Input, Scenario
 
 CHUNK = 16_384
 DETAILED = 8 * CHUNK
+# 64 MiB of scores a thread.
+COLUMNS_MAX = 512
 TRIALS_MIN, TRIALS_MAX = 1_000, 10_000_000
 THREADS_MAX = 256
 QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
@@ -163,6 +165,11 @@ class _Plan:
             for entry in self.inputs
             for year in (range(1, scenario.horizon_years + 1) if entry.yearly else (0,))
         ]
+        if len(self.columns) > COLUMNS_MAX:
+            raise BadInput(
+                f"A trial draws at most {COLUMNS_MAX} numbers, not {len(self.columns)}: draw fewer"
+                " inputs yearly."
+            )
         self.column = {(entry.path, year): i for i, (entry, year) in enumerate(self.columns)}
         self.mixing = self._mixing()
         self.certain = {

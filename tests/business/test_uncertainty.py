@@ -198,6 +198,11 @@ class TestSimulation:
         with pytest.raises(roi.BadInput, match=sentence):
             roi.simulate(roi.read_scenario(full()), **options)
 
+    def test_more_draws_than_fit_are_refused(self):
+        many = benefit(normal(300, 80, draw="yearly")) * 11
+        with pytest.raises(roi.BadInput, match="at most 512 numbers, not 550"):
+            roi.simulate(roi.read_scenario(certain(horizon_years=50, benefits=many)))
+
     def test_nothing_uncertain_is_nothing_to_simulate(self):
         with pytest.raises(roi.BadInput, match="nothing to simulate"):
             roi.simulate(roi.read_scenario(certain()))
