@@ -12,6 +12,9 @@ must declare it. Energy is kinetic energy, gravity's and that of ``potential``; 
 how the force changes along the motion (``bounds``), for which the function is asked at positions
 beside those of the bodies too.
 
+The longest step of a scenario knows gravity alone: a force much stronger than it asks for a shorter
+one, or the energy leaves its bound and the run is stopped.
+
 Equal digests on two machines need a function that gives equal bits there: +, -, *, / and square
 roots do, sine and power may not.
 """
