@@ -78,6 +78,8 @@ class DistributedForce:
     ) -> None:
         """Start the ranks."""
         _check(workers, strategy, spot_share, timeout_s, sabotage)
+        self._number = 0
+        self._step = 0
         self._work = make_work(force, accuracy)
         self._strategy = strategy
         self._spot_share = spot_share
@@ -90,9 +92,9 @@ class DistributedForce:
         setup = Setup(workers, threads, force, accuracy, parts, timeout_s, sabotage)
         self._transport, remarks = open_transport(transport, setup)
         self.report = Report(self._transport.name, strategy, workers, threads, remarks)
+        for rank in set(range(workers)) - set(self.members):
+            self._leave_out(rank, "lost", f"Rank {rank}: it died while it started.")
         self._speeds = Speeds()
-        self._number = 0
-        self._step = 0
         self._finalizer = weakref.finalize(self, self._transport.close)
 
     def __enter__(self) -> DistributedForce:

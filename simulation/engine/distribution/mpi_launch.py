@@ -74,6 +74,10 @@ class MpiRanks:
                 lines = said.read().decode(errors="replace").split("\n")
                 told = next((line for line in lines if line.strip(" -")), str(reason))
                 raise TransportUnavailable(f"mpirun did not start its ranks: {told}") from None
+            except BaseException:
+                # A Ctrl-C while they start.
+                self.close()
+                raise
 
     @property
     def members(self) -> tuple[int, ...]:

@@ -75,7 +75,7 @@ class MultipoleWork(fmm.FastMultipole):
         far, close = self._pairs(wanted)
         touched = np.zeros(bodies.key.size + 1, np.int64)
         within = self._add_near(close, partial[0], touched)
-        self._add_far(far, wanted, partial[1])
+        within = self._add_far(far, wanted, partial[1]) and within
         leaves = cells.leaves[wanted[cells.leaves]]
         _mark(touched, cells, leaves)
         ledger += partial[:, 3].sum()
@@ -85,7 +85,7 @@ class MultipoleWork(fmm.FastMultipole):
     def settle(self, total: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
         sums = total[0] + total[1]
-        residual = fmm.return_residual(sums[:3], self._bodies.source)
+        residual = fmm.return_residual(sums[:3], self._bodies.source, self._bodies.alone)
         found = np.empty_like(sums)
         found[:, self._bodies.order] = sums
         return found, residual
@@ -168,7 +168,7 @@ class MultipoleWork(fmm.FastMultipole):
             return True
         return self._near(self._bodies, cells, lists, self._kick, sums[:3], sums[3])
 
-    def _add_far(self, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> None:
+    def _add_far(self, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> bool:
         """Sum the fields of the wanted cells, and let them down to the bodies in a tree of these
         cells alone.
         """
@@ -185,7 +185,6 @@ class MultipoleWork(fmm.FastMultipole):
             for first, last in _runs(own[begin:end]):
                 passes.far_fields(
                     self.preset.order,
-                    self._rows.shape[1],
                     first,
                     last,
                     lists.offset,
@@ -193,15 +192,17 @@ class MultipoleWork(fmm.FastMultipole):
                     self._rows.ravel(),
                     cells.centre.ravel(),
                     cells.count,
-                    self._kick.softening2,
+                    self._bodies.softening2,
+                    self._tables.degree,
                     fields,
                 )
 
-        if own.size:
-            self._share_out(sinks, work)
-            self._downward(
-                self._bodies, _only(cells, own), fields[own], self._kick, sums[:3], sums[3]
-            )
+        if not own.size:
+            return True
+        self._share_out(sinks, work)
+        return self._downward(
+            self._bodies, _only(cells, own), fields[own], self._kick, sums[:3], sums[3]
+        )
 
 
 def _cuts(terms: Terms) -> np.ndarray:

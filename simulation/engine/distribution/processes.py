@@ -44,7 +44,7 @@ class ProcessRanks:
     name = "processes"
 
     def __init__(self, setup: Setup) -> None:
-        """Start the ranks and wait for all of them. Raises ``TransportUnavailable``."""
+        """Start the ranks and wait for all that do not die. Raises ``TransportUnavailable``."""
         if os.name != "posix":
             raise TransportUnavailable("it needs a POSIX system.")
         self._setup = setup
@@ -55,10 +55,17 @@ class ProcessRanks:
         try:
             for rank in range(setup.workers):
                 self._start(rank)
-            self._links.greet(START_TIMEOUT_S, Hello)
+            with contextlib.suppress(RanksLost):
+                self._links.greet(START_TIMEOUT_S, Hello)
+            if not self.members:
+                raise OSError("none of them is left.")
         except (OSError, RanksLost, NoAnswer) as reason:
             self.close()
             raise TransportUnavailable(f"its processes did not start: {reason}") from None
+        except BaseException:
+            # A Ctrl-C while they start.
+            self.close()
+            raise
 
     @property
     def members(self) -> tuple[int, ...]:

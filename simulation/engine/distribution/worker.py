@@ -6,6 +6,7 @@ is started by ``processes`` and of no use by hand. ``mpi`` serves the same order
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
@@ -99,13 +100,15 @@ def serve(mailbox: Mailbox, plane: Plane, rank: int, setup: Setup) -> None:
         make_work(setup.force, setup.accuracy, setup.threads), rank, setup.sabotage_of(rank)
     )
     desk.warm_up()
-    mailbox.send(Hello(rank, os.getpid(), platform.node()))
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        mailbox.send(Hello(rank, os.getpid(), platform.node()))
+        _serve(mailbox, plane, desk)
+
+
+def _serve(mailbox: Mailbox, plane: Plane, desk: Desk) -> None:
     last: Order | None = None
     while True:
-        try:
-            message = mailbox.receive()
-        except (EOFError, OSError):
-            return
+        message = mailbox.receive()
         try:
             if isinstance(message, Combine):
                 plane.combine(message, mailbox)
@@ -129,7 +132,10 @@ def main() -> None:
     """Serve over the inherited descriptors."""
     descriptor, arena = (int(text) for text in sys.argv[1:3])
     link = Connection(descriptor)
-    rank, setup = link.recv()
+    try:
+        rank, setup = link.recv()
+    except (EOFError, OSError):
+        return
     mailbox = Mailbox(link, setup.timeout_s / BEATS_IN_TIMEOUT)
     serve(mailbox, SharedMemory(arena, rank, setup), rank, setup)
 
