@@ -29,6 +29,8 @@ _HALVINGS_MAX = 1024
 _LAST_CHANGE = 1e-9
 # Below it the series to 1/17! is exact in a double: 0.25^8 * 3!/19! = 8e-22.
 _SERIES_MAX = 0.25
+# Below it four terms are: 0.002^4 * 2!/10! = 9e-18.
+_FEW_MAX = 0.002
 # 1/(2n + 2)! and 1/(2n + 3)!: constants, because a division costs ten products.
 _C2 = tuple(1.0 / math.factorial(2 * n + 2) for n in range(8))
 _C3 = tuple(1.0 / math.factorial(2 * n + 3) for n in range(8))
@@ -42,6 +44,11 @@ def _stumpff(z):
     while (z > _SERIES_MAX or z < -_SERIES_MAX) and halvings < _HALVINGS_MAX:
         z *= 0.25
         halvings += 1
+    if -_FEW_MAX < z < _FEW_MAX:
+        c2, c3 = fma(-z, _C2[3], _C2[2]), fma(-z, _C3[3], _C3[2])
+        c2, c3 = fma(-z, c2, _C2[1]), fma(-z, c3, _C3[1])
+        c2, c3 = fma(-z, c2, _C2[0]), fma(-z, c3, _C3[0])
+        return 1.0 - z * c3, c2, c3
     c2, c3 = _C2[7], _C3[7]
     for n in range(6, -1, -1):
         c2, c3 = fma(-z, c2, _C2[n]), fma(-z, c3, _C3[n])
@@ -57,14 +64,14 @@ def _stumpff(z):
 
 
 @kernel
-def _anomaly(dt, r, rv, gm, beta):
+def _anomaly(dt, r, per_r, rv, gm, beta):
     """Return G_1, G_2, G_3 of the time dt >= 0."""
     low, high = 0.0, math.inf
     zeta = gm - beta * r
-    per_r = 1.0 / r
     first = dt * per_r
     turn = rv * first * per_r
-    s = first * (1.0 - 0.5 * turn + first * first * per_r * (0.5 * rv * rv * per_r - zeta / 6.0))
+    third = 0.5 * rv * rv * per_r - zeta * (1.0 / 6.0)
+    s = first * (1.0 - 0.5 * turn + first * first * per_r * third)
     before = -1.0
     if not 0.0 < s < 2.0 * first:
         s = first
@@ -96,33 +103,30 @@ def _anomaly(dt, r, rv, gm, beta):
 
 
 @kernel
-def drift_on_orbit(x, v, gm, dt):
-    """Move x, v (3,) in place along their orbit about the mass ``gm`` at the origin for dt."""
-    if dt < 0.0:
-        # Time reversed: the same arithmetic, so that there and back use the same path.
-        v[0], v[1], v[2] = -v[0], -v[1], -v[2]
-        drift_on_orbit_forward(x, v, gm, -dt)
-        v[0], v[1], v[2] = -v[0], -v[1], -v[2]
-    else:
-        drift_on_orbit_forward(x, v, gm, dt)
+def drift_on_orbit(x, v, i, gm, dt):
+    """Move x[i], v[i] of (N, 3) in place along their orbit about the mass ``gm`` at 0 for dt.
 
-
-@kernel
-def drift_on_orbit_forward(x, v, gm, dt):
-    """Do ``drift_on_orbit`` for dt >= 0."""
-    r = math.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
-    v2 = v[0] * v[0] + v[1] * v[1] + v[2] * v[2]
-    rv = x[0] * v[0] + x[1] * v[1] + x[2] * v[2]
-    beta = 2.0 * gm / r - v2
-    g1, g2, g3 = _anomaly(dt, r, rv, gm, beta)
-    reached = r + rv * g1 + (gm - beta * r) * g2
+    Backwards is forwards with the velocity turned round: the same arithmetic there and back.
+    """
+    turn = 1.0 if dt >= 0.0 else -1.0
+    x0, x1, x2 = x[i, 0], x[i, 1], x[i, 2]
+    v0, v1, v2 = turn * v[i, 0], turn * v[i, 1], turn * v[i, 2]
+    dt = abs(dt)
+    r = math.sqrt(x0 * x0 + x1 * x1 + x2 * x2)
+    rv = x0 * v0 + x1 * v1 + x2 * v2
+    per_r = 1.0 / r
+    pull = gm * per_r
+    beta = 2.0 * pull - (v0 * v0 + v1 * v1 + v2 * v2)
+    g1, g2, g3 = _anomaly(dt, r, per_r, rv, gm, beta)
+    per_reached = 1.0 / (r + rv * g1 + (gm - beta * r) * g2)
     # Differences from the identity: what they multiply is small against the sum.
-    pull, pull_there = gm / r, gm / reached
     f = -g2 * pull
     g = dt - gm * g3
-    f_dot = -g1 * pull / reached
-    g_dot = -g2 * pull_there
-    for a in range(3):
-        here, speed = x[a], v[a]
-        x[a] = here + (f * here + g * speed)
-        v[a] = speed + (f_dot * here + g_dot * speed)
+    f_dot = -g1 * pull * per_reached
+    g_dot = -g2 * gm * per_reached
+    x[i, 0] = x0 + (f * x0 + g * v0)
+    x[i, 1] = x1 + (f * x1 + g * v1)
+    x[i, 2] = x2 + (f * x2 + g * v2)
+    v[i, 0] = turn * (v0 + (f_dot * x0 + g_dot * v0))
+    v[i, 1] = turn * (v1 + (f_dot * x1 + g_dot * v1))
+    v[i, 2] = turn * (v2 + (f_dot * x2 + g_dot * v2))

@@ -136,7 +136,7 @@ def drift(q, w, body, dt):
     for a in range(3):
         q[0, a] += dt * w[0, a]
     for i in range(1, body.shape[1]):
-        drift_on_orbit(q[i], w[i], body[ORBIT_MASS, i], dt)
+        drift_on_orbit(q, w, i, body[ORBIT_MASS, i], dt)
 
 
 @kernel
