@@ -7,8 +7,9 @@ u(x) = sum over bodies of source / sqrt(r^2 + softening^2), from a far cell B in
 
 T_k is the k-th derivative of 1/sqrt(r^2 + softening^2) between the centres (McMurchie & Davidson
 1978: T^(m)_(k+e) = x T^(m+1)_k + k_e T^(m+1)_(k-e)). All lengths are taken in units of
-sqrt(r^2 + softening^2), so that the recursion starts from the constants (-1)^m (2m-1)!! and no
-single-precision number can overflow.
+sqrt(r^2 + softening^2), so that the recursion starts from the constants (-1)^m (2m-1)!!. M_m comes
+in units of its cell's size to the m, L_n goes in those of the sink's, and sizes are below
+distances: no single-precision number can overflow, whatever the lengths.
 
 The code is written as LLVM vectors of a fixed width, not left to a compiler's choice: the same
 additions in the same order on every processor. Lanes that have no source hold zeros. Dipoles about
@@ -169,39 +170,49 @@ def _generate(order: int, context: Any, builder: Any, signature: Any, arguments:
     for lane in range(LANES):
         at = builder.add(begin, ir.Constant(_int64, lane))
         cells.append(builder.sext(builder.load(builder.gep(sources, [at])), _int64))
-    offset = _offsets(emit, centres, cells, sink)
+    *offset, size, own_size = _offsets(emit, centres, cells, sink)
     soft = ir.Constant(_vector, ir.Undefined)
     soft = builder.insert_element(soft, builder.fptrunc(softening2, _float), ir.Constant(_int32, 0))
     r2 = emit.shuffle(soft, soft, [0] * LANES)
     for axis in reversed(offset):
         r2 = emit.multiply_add(axis, axis, r2)
     inverse = builder.fdiv(emit.constant(1.0), builder.call(emit.root, [r2]))
-    powers = [1.0, inverse]
-    while len(powers) <= order + 1:
-        powers.append(emit.multiply(powers[-1], inverse))
+    size, own_size = builder.fmul(size, inverse), builder.fmul(own_size, inverse)
+    taken, given = [1.0], [inverse]
+    for _ in range(order):
+        taken.append(emit.multiply(taken[-1], size))
+        given.append(emit.multiply(given[-1], own_size))
     x, y, z = (builder.fmul(axis, inverse) for axis in offset)
     tensor = _derivatives(emit, order, (x, y, z))
-    _accumulate(emit, order, _multipoles(emit, order, rows, cells, powers), tensor, powers, sums)
+    multipole = _multipoles(emit, order, rows, cells, taken)
+    _accumulate(emit, order, multipole, tensor, given, sums)
     return context.get_dummy_value()
 
 
 def _offsets(emit: _Emitter, centres: Any, cells: list[Any], sink: Any) -> list[Any]:
-    """Emit x, y, z from the sources' centres to the sink's: subtracted in double precision."""
+    """Emit x, y, z from the sources' centres to the sink's, the sources' sizes and the sink's.
+
+    Subtracted in double precision.
+    """
     builder, four = emit.builder, ir.VectorType(_double, 4)
     own = _load(builder, centres, builder.mul(sink, ir.Constant(_int64, 4)), four)
     none = ir.Constant(ir.VectorType(_float, 4), [0.0] * 4)
     rows = []
     for cell in cells:
         other = _load(builder, centres, builder.mul(cell, ir.Constant(_int64, 4)), four)
-        near = builder.fptrunc(builder.fsub(own, other), ir.VectorType(_float, 4))
+        # The fourth of a centre is its cell's size.
+        both = emit.shuffle(builder.fsub(own, other), other, [0, 1, 2, 7])
+        near = builder.fptrunc(both, ir.VectorType(_float, 4))
         rows.append(emit.shuffle(near, none, list(range(LANES))))
-    return emit.transpose(rows)[:3]
+    narrow = builder.fptrunc(own, ir.VectorType(_float, 4))
+    own_size = emit.shuffle(narrow, none, [3] * LANES)
+    return [*emit.transpose(rows)[:4], own_size]
 
 
 def _multipoles(
     emit: _Emitter, order: int, rows: Any, cells: list[Any], powers: list[Any]
 ) -> dict[Index, Any]:
-    """Emit (-1)^|m| M_m in units of the distance."""
+    """Emit (-1)^|m| M_m in units of the distance; ``powers`` of size over distance."""
     builder, kept, length = emit.builder, stored(order), row_length(order)
     found: dict[Index, Any] = {}
     for block in range(0, length, LANES):
@@ -245,7 +256,7 @@ def _accumulate(
             )
             before = builder.load(place)
             before.align = 4
-            after = emit.multiply_add(totals[at], powers[sum(terms[at]) + 1], before)
+            after = emit.multiply_add(totals[at], powers[sum(terms[at])], before)
             builder.store(after, place).align = 4
 
 
@@ -254,8 +265,9 @@ def far_block(order: int) -> Any:
     """Return the intrinsic of an order, callable in kernels.
 
     far_block(sources, begin, rows, centres, sink, softening2, sums): add the fields of the cells
-    ``sources``[begin : begin + LANES] (int32) to ``sums`` (terms * LANES, float32) about ``sink``.
-    ``rows`` (cells * row_length) float32, ``centres`` (cells * 4) float64, both flat.
+    ``sources``[begin : begin + LANES] (int32) to ``sums`` (terms * LANES, float32) about ``sink``,
+    in units of its size. ``rows`` (cells * row_length) float32, in units of each cell's size;
+    ``centres`` (cells * 4) float64: x, y, z, size; both flat.
     """
 
     def typed(

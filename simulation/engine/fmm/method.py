@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from conservation import exact_sum
+from simulation.engine.errors import BadRequest
 from simulation.engine.fmm import near, passes, traversal, tree
 from simulation.engine.fmm.far import row_length
 from simulation.engine.fmm.tables import Tables, tables
@@ -55,6 +56,12 @@ _BODIES_MIN = 2048
 _BODIES_OF_DELTA = 20_000
 # Bodies that share one estimate of how strongly all others pull.
 _STRENGTH_BODIES = 128
+# Bodies of one Morton key that are put in order one by one.
+_TIES_MAX = 64
+# Kicks are weighed without their last bits: then the weights of any number of bodies sum up.
+_PART_BITS = 24
+# The centre and size of the cell that lanes without a source point at: outside the box.
+_NOWHERE = (4.0, 0.0, 0.0, 1.0)
 _PARTS_OF_A_THREAD = 8
 # The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
 _CUT, _UNITS = 64, 32
@@ -62,13 +69,23 @@ _NO_PAIRS = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
 
 
 class FastMultipole:
-    """A ``Force`` in O(N). ``accuracy`` names a preset by the rms relative error it guarantees."""
+    """A ``Force`` in O(N). ``accuracy`` names a preset by the rms relative error it guarantees.
+
+    It keeps room between evaluations: one for each run.
+    """
 
     def __init__(self, accuracy: float | None = 1e-4, threads: int = 1) -> None:
         """Take the accuracy and the number of threads; results do not depend on the latter."""
-        self.preset = PRESETS[accuracy or 1e-4]
+        if accuracy is None:
+            accuracy = 1e-4
+        if accuracy not in PRESETS:
+            offered = ", ".join(f"{known:g}" for known in PRESETS)
+            raise BadRequest(f"The accuracy of fmm is one of {offered}, not {str(accuracy)[:40]}.")
+        self.preset = PRESETS[accuracy]
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
+        # Room that was enough last time.
+        self._cells_max = 64
         self._room = [_NO_PAIRS] * _UNITS
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
@@ -83,13 +100,13 @@ class FastMultipole:
         far, close = self._lists(cells)
         clock.lap("traversal")
         fields = np.zeros((cells.count, self._tables.terms))
-        self._far(cells, moments, far, kick, fields)
+        self._far(bodies, cells, moments, far, fields)
         clock.lap("far")
         kicks, potentials = np.empty((3, x.shape[1]), np.int64), np.empty(x.shape[1], np.int64)
         within = self._near(bodies, cells, close, kick, kicks, potentials)
         clock.lap("near")
-        self._downward(bodies, cells, fields, kick, kicks, potentials)
-        residual = return_residual(kicks, bodies.source)
+        within = self._downward(bodies, cells, fields, kick, kicks, potentials) and within
+        residual = return_residual(kicks, bodies.source, bodies.alone)
         k_q[:, bodies.order] = kicks
         u_q[bodies.order] = potentials
         clock.lap("downward")
@@ -101,12 +118,12 @@ class FastMultipole:
 
     def _cells(self, bodies: _Sorted) -> _Cells:
         """Return the tree, its wide leaves split; see ``_widths_wanted``."""
-        room = max(64, 4 * bodies.key.size // self.preset.leaf_size)
         while True:
-            cells = _Cells(room)
+            cells = _Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
             if self._build(bodies, cells):
+                cells.centre[cells.count] = _NOWHERE
                 return cells
-            room *= 2
+            self._cells_max = 2 * len(cells.first)
 
     def _build(self, bodies: _Sorted, cells: _Cells) -> bool:
         shape = (cells.first, cells.last, cells.level, cells.child, cells.children, cells.parent)
@@ -132,8 +149,8 @@ class FastMultipole:
             cells.last,
             cells.child,
             cells.children,
-            bodies.x,
-            bodies.source,
+            bodies.place,
+            bodies.weight,
             cells.centre,
             cells.charge,
             cells.radius,
@@ -178,8 +195,10 @@ class FastMultipole:
         wanted = np.zeros(cells.count, np.int32)
         leaves = cells.leaves[cells.strength[cells.leaves] > 0.0]
         width = self.preset.widest * np.sqrt(cells.charge[0] / cells.strength[leaves])
-        levels = np.ceil(np.log2(2.0 * bodies.half / width))
-        wanted[leaves] = np.clip(levels, 0, tree.LEVELS).astype(np.int32)
+        # The least level whose cells, 2 / 2^level wide, are no wider. Not log2, which may round
+        # another way on another processor.
+        share, exponent = np.frexp(2.0 / width)
+        wanted[leaves] = np.clip(exponent - (share == 0.5), 0, tree.LEVELS)
         return wanted
 
     def _moments(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
@@ -195,8 +214,8 @@ class FastMultipole:
                 cells.first,
                 cells.last,
                 cells.children,
-                bodies.x,
-                bodies.source,
+                bodies.place,
+                bodies.weight,
                 cells.centre,
                 table.step,
                 table.share,
@@ -211,10 +230,9 @@ class FastMultipole:
             table.step,
             table.share,
             table.shift,
-            table.kept,
             moments,
-            rows,
         )
+        passes.write_rows(cells.count, cells.centre, table.kept, table.degree, moments, rows)
         return rows
 
     def _lists(self, cells: _Cells) -> tuple[_Lists, _Lists]:
@@ -264,12 +282,11 @@ class FastMultipole:
             self._room[unit] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
 
     def _far(
-        self, cells: _Cells, rows: np.ndarray, lists: _Lists, kick: Kick, fields: np.ndarray
+        self, bodies: _Sorted, cells: _Cells, rows: np.ndarray, lists: _Lists, fields: np.ndarray
     ) -> None:
         def sinks(begin: int, end: int) -> None:
             passes.far_fields(
                 self.preset.order,
-                rows.shape[1],
                 begin,
                 end,
                 lists.offset,
@@ -277,7 +294,8 @@ class FastMultipole:
                 rows.ravel(),
                 cells.centre.ravel(),
                 cells.count,
-                kick.softening2,
+                bodies.softening2,
+                self._tables.degree,
                 fields,
             )
 
@@ -330,32 +348,38 @@ class FastMultipole:
         kick: Kick,
         kicks: np.ndarray,
         potentials: np.ndarray,
-    ) -> None:
+    ) -> bool:
         table = self._tables
         passes.fields_downward(
             cells.count, cells.parent, cells.centre, table.step, table.share, table.shift, fields
         )
 
+        sink = bodies.sink * bodies.kick_of_far
+        per_charge = kick.potential_per_charge * bodies.half
+        within: list[bool] = []
+
         def leaves(begin: int, end: int) -> None:
-            passes.kicks_of_leaves(
+            good = passes.kicks_of_leaves(
                 begin,
                 end,
                 cells.first,
                 cells.last,
                 cells.children,
-                bodies.x,
-                bodies.sink,
+                bodies.place,
+                sink,
                 cells.centre,
                 table.step,
                 table.share,
                 table.slope,
                 fields,
-                kick.potential_per_charge,
+                per_charge,
                 kicks,
                 potentials,
             )
+            within.append(bool(good))
 
         self._share_out(leaves, np.arange(cells.count + 1))
+        return all(within)
 
     def _share_out(self, work: Callable[[int, int], None], cost: np.ndarray) -> None:
         """Call ``work(begin, end)`` on parts of about equal cost (cumulative, from 0)."""
@@ -374,21 +398,41 @@ class FastMultipole:
 
 
 class _Sorted:
-    """The bodies in Morton order."""
+    """The bodies in Morton order: as they are, and for the far field in units of their box.
+
+    ``half`` the box: |``place``| <= 1, ``weight`` sums to at most 1; both by powers of two, so that
+    no bit depends on it. ``alone``: nobody else is in the same place.
+    """
 
     def __init__(self, x: np.ndarray, kick: Kick) -> None:
         bodies = x.shape[1]
-        farthest = max(float(np.max(np.abs(x))), np.finfo(np.float64).tiny)
-        self.half = half = 2.0 ** math.floor(math.log2(farthest) + 1)
+        farthest = float(np.max(np.abs(x)))
+        self.half = half = math.ldexp(1.0, math.frexp(farthest)[1]) if farthest > 0.0 else 1.0
         self.key = np.empty(bodies, np.uint64)
         self.order = np.empty(bodies, np.int64)
         tree.morton_keys(x, half, self.key)
         tree.radix_sort(self.key, self.order, np.empty_like(self.key), np.empty_like(self.order))
-        tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
+        if tree.longest_tie(self.key) > _TIES_MAX:
+            # By insertion many bodies of one key would take their square.
+            self.order = np.lexsort((kick.sink, kick.source, x[2], x[1], x[0], self._keys_of(x)))
+        else:
+            tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
         self.x = np.ascontiguousarray(x[:, self.order])
         self.sink = kick.sink[self.order]
         self.source = kick.source[self.order]
-        self.softening2 = kick.softening2
+        same = np.zeros(bodies + 1, np.bool_)
+        same[1:-1] = np.all(self.x[:, 1:] == self.x[:, :-1], axis=0)
+        self.alone = ~(same[1:] | same[:-1])
+        unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
+        self.place = self.x / half
+        self.weight = self.source / unit
+        self.softening2 = kick.softening2 / half**2
+        self.kick_of_far = unit / half**2
+
+    def _keys_of(self, x: np.ndarray) -> np.ndarray:
+        keys = np.empty(x.shape[1], np.uint64)
+        tree.morton_keys(x, self.half, keys)
+        return keys
 
 
 class _Cells:
@@ -426,19 +470,30 @@ class _Clock:
         self._last = now
 
 
-def return_residual(kicks: np.ndarray, source: np.ndarray) -> tuple[int, int, int]:
+def return_residual(
+    kicks: np.ndarray, source: np.ndarray, alone: np.ndarray
+) -> tuple[int, int, int]:
     """Take what the kicks of bodies with charge sum to back from them, in place; return it.
 
-    ``kicks`` (3, N) int64 in Morton order. Each body gives the same whole number of quanta, and the
-    first ones a quantum more: the total is exactly zero, whoever computed the kicks.
+    ``kicks`` (3, N) int64 in Morton order. Each body gives in proportion to its own kick, so that
+    none far out is moved by the rounding of the bulk; what is left of that goes to the first ones,
+    a quantum each: the total is exactly zero, whoever computed the kicks. Bodies that share a place
+    have no order among them, so these are not asked for more while there are others.
     """
     heavy = np.flatnonzero(source > 0.0)
+    ordered = heavy[alone[heavy]]
+    parts = np.sum(np.abs(kicks[:, heavy]) >> _PART_BITS, axis=0)
+    whole = exact_sum(parts)
     residual = []
     for component in kicks:
         total = exact_sum(component[heavy])
-        share, rest = divmod(total, max(1, heavy.size))
-        component[heavy] -= share
-        component[heavy[:rest]] -= 1
+        given = np.rint(parts * (total / max(1, whole))).astype(np.int64)
+        component[heavy] -= given
+        rest = total - exact_sum(given)
+        sign = 1 if rest > 0 else -1
+        share, more = divmod(abs(rest), max(1, heavy.size))
+        component[heavy] -= sign * share
+        component[(ordered if ordered.size >= more else heavy)[:more]] -= sign
         residual.append(total)
     x, y, z = residual
     return x, y, z

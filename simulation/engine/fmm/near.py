@@ -15,6 +15,28 @@ _AWAY = 2.0**500
 
 
 @kernel
+def gather(c, first, last, offset, sources, x, source, near):
+    """Copy the bodies that act on a leaf to ``near`` (4, room): places and sources.
+
+    Returns where its own bodies begin, -1 for none, and how many there are; bodies without charge
+    fill the last vector, so that no loop has a remainder.
+    """
+    own, many = -1, 0
+    for k in range(offset[c], offset[c + 1]):
+        b = sources[k]
+        if b == c:
+            own = many
+        for j in range(first[b], last[b]):
+            near[0, many], near[1, many], near[2, many] = x[0, j], x[1, j], x[2, j]
+            near[3, many] = source[j]
+            many += 1
+    while many % _WIDTH:
+        near[0, many], near[1, many], near[2, many], near[3, many] = _AWAY, 0.0, 0.0, 0.0
+        many += 1
+    return own, many
+
+
+@kernel
 def near_kicks(
     begin,
     end,
@@ -47,23 +69,11 @@ def near_kicks(
         for k in range(offset[c], offset[c + 1]):
             many += last[sources[k]] - first[sources[k]]
         room = max(room, many)
-    near_x, near_y, near_z, near_source = np.empty((4, room + _WIDTH))
+    near = np.empty((4, room + _WIDTH))
+    near_x, near_y, near_z, near_source = near
     for at in range(begin, end):
         c = leaves[at]
-        own, many = -1, 0
-        for k in range(offset[c], offset[c + 1]):
-            b = sources[k]
-            if b == c:
-                own = many
-            for j in range(first[b], last[b]):
-                near_x[many], near_y[many], near_z[many] = x[0, j], x[1, j], x[2, j]
-                near_source[many] = source[j]
-                many += 1
-        # Bodies without charge fill the last vector: no loop has a remainder.
-        while many % _WIDTH:
-            near_x[many], near_y[many], near_z[many] = _AWAY, 0.0, 0.0
-            near_source[many] = 0.0
-            many += 1
+        own, many = gather(c, first, last, offset, sources, x, source, near)
         for i in range(first[c], last[c]):
             xi = x[0, i]
             yi = x[1, i]

@@ -12,6 +12,9 @@ import numpy as np
 from simulation.engine.arithmetic import fma, kernel
 from simulation.engine.fmm.far import LANES, far_block
 
+# Far kicks of a body stay below it in sum, near ones below 2^62: together they cannot wrap.
+_RANGE = 2.0**61
+
 
 @kernel
 def powers_of(dx, dy, dz, step, share, p):
@@ -38,8 +41,8 @@ def moments_of_leaves(begin, end, first, last, children, x, source, centre, step
 
 
 @kernel
-def moments_upward(cells, parent, centre, step, share, shift, kept, moments, rows):
-    """Add the moments of cells to their parents'; write every cell's row for the far pass.
+def moments_upward(cells, parent, centre, step, share, shift, moments):
+    """Add the moments of cells to their parents'.
 
     Eight neighbouring cells move at once, one a lane: none of them is another's parent.
     """
@@ -65,9 +68,17 @@ def moments_upward(cells, parent, centre, step, share, shift, kept, moments, row
             for t in range(terms):
                 moments[parent[c], t] += moved[t, c - low]
         high = low
+
+
+@kernel
+def write_rows(cells, centre, kept, degree, moments, rows):
+    """Write every cell's row for the far pass, in units of its size, a power of two."""
+    units = np.ones(degree[-1] + 1)
     for c in range(cells):
+        for k in range(1, units.size):
+            units[k] = units[k - 1] / centre[c, 3]
         for t in range(kept.size):
-            rows[c, t] = moments[c, kept[t]]
+            rows[c, t] = moments[c, kept[t]] * units[degree[kept[t]]]
 
 
 @kernel
@@ -115,9 +126,11 @@ def kicks_of_leaves(
 ):
     """Add the far field at the bodies of the leaves begin <= c < end to kicks and potentials.
 
-    Rounded to quanta, once for each body: ``k`` (3, N), ``u`` (N,) int64.
+    Rounded to quanta, once for each body: ``k`` (3, N), ``u`` (N,) int64. Returns True when every
+    kick lay within its range.
     """
     p = np.empty(share.size)
+    within = True
     for c in range(begin, end):
         if children[c]:
             continue
@@ -133,37 +146,46 @@ def kicks_of_leaves(
                 ax = fma(fields[c, slope[row, 1]], power, ax)
                 ay = fma(fields[c, slope[row, 2]], power, ay)
                 az = fma(fields[c, slope[row, 3]], power, az)
-            k[0, i] += nb.int64(np.rint(sink[i] * ax))
-            k[1, i] += nb.int64(np.rint(sink[i] * ay))
-            k[2, i] += nb.int64(np.rint(sink[i] * az))
-            u[i] += nb.int64(np.rint(sink[i] * potential * per_charge))
+            ax, ay, az = np.rint(sink[i] * ax), np.rint(sink[i] * ay), np.rint(sink[i] * az)
+            potential = np.rint(sink[i] * potential * per_charge)
+            # What is no number is not below it either.
+            largest = np.abs(ax) + np.abs(ay) + np.abs(az) + np.abs(potential)
+            if not largest < _RANGE:
+                within = False
+                continue
+            k[0, i] += nb.int64(ax)
+            k[1, i] += nb.int64(ay)
+            k[2, i] += nb.int64(az)
+            u[i] += nb.int64(potential)
+    return within
 
 
-# Each order's instructions take a second to compile; the three of the presets stand here by name,
+# Each order's instructions take a second to compile; those of the presets stand here by name,
 # because what is kept on disk must not depend on a value that is known only when it runs.
-_block_5, _block_6, _block_7 = far_block(5), far_block(6), far_block(7)
+_block_5, _block_7 = far_block(5), far_block(7)
 
 
 @kernel
-def far_fields(order, length, begin, end, offset, sources, rows, centre, empty, softening2, fields):
+def far_fields(order, begin, end, offset, sources, rows, centre, empty, softening2, degree, fields):
     """Add the far fields of the sinks begin <= c < end to ``fields`` (cells, terms).
 
-    ``rows`` (cells * length) float32 and ``centre`` (cells * 4), flat; ``empty`` is a cell without
-    moments, for the lanes that have no source.
+    Of order 5 or 7. ``rows`` (cells * row_length) float32 and ``centre`` (cells * 4), flat;
+    ``empty`` is a cell without moments, for the lanes that have no source.
     """
     terms = fields.shape[1]
     sums = np.empty(terms * LANES, np.float32)
     lanes = np.empty(LANES, np.int32)
+    units = np.ones(order + 1)
     for c in range(begin, end):
         sums[:] = 0.0
+        for k in range(1, order + 1):
+            units[k] = units[k - 1] / centre[4 * c + 3]
         for k in range(offset[c], offset[c + 1], LANES):
             many = min(nb.int64(LANES), offset[c + 1] - k)
             lanes[:] = empty
             lanes[:many] = sources[k : k + many]
             if order == 5:
                 _block_5(lanes, 0, rows, centre, c, softening2, sums)
-            elif order == 6:
-                _block_6(lanes, 0, rows, centre, c, softening2, sums)
             else:
                 _block_7(lanes, 0, rows, centre, c, softening2, sums)
         for t in range(terms):
@@ -171,4 +193,4 @@ def far_fields(order, length, begin, end, offset, sources, rows, centre, empty, 
             s = sums[t * LANES : (t + 1) * LANES]
             low = (nb.float64(s[0]) + s[1]) + (nb.float64(s[2]) + s[3])
             high = (nb.float64(s[4]) + s[5]) + (nb.float64(s[6]) + s[7])
-            fields[c, t] += low + high
+            fields[c, t] += (low + high) * units[degree[t]]

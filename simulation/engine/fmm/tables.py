@@ -17,7 +17,7 @@ class Tables:
     ``step`` (terms, 2): d^t / t! = (that of step[t, 0]) * d[step[t, 1]] * share[t].
     ``shift`` (K, 3): triples (n, k, n - k) of all k <= n: moving an expansion to another centre.
     ``slope`` (K, 4): t and the terms t + e_x, t + e_y, t + e_z, for all t of less than full degree.
-    ``kept``: the terms of a row of multipoles.
+    ``kept``: the terms of a row of multipoles. ``degree`` of each term.
     """
 
     terms: int
@@ -26,6 +26,7 @@ class Tables:
     shift: np.ndarray
     slope: np.ndarray
     kept: np.ndarray
+    degree: np.ndarray
 
 
 @cache
@@ -48,7 +49,8 @@ def tables(order: int) -> Tables:
         (at[t], *(at[_plus(t, axis, 1)] for axis in range(3))) for t in all_terms if sum(t) < order
     ]
     kept = [at[term] for term in stored(order)]
-    whole = (np.array(table, dtype=np.int64) for table in (shift, slope, kept))
+    degree = [sum(term) for term in all_terms]
+    whole = (np.array(table, dtype=np.int64) for table in (shift, slope, kept, degree))
     return Tables(len(all_terms), step, share, *whole)
 
 

@@ -8,12 +8,16 @@ with one key are ordered by their coordinates.
 
 from __future__ import annotations
 
+import math
+
 import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
 
 LEVELS = 21
+# The exponent of the least size of a cell: smaller ones hold one body, or some in one place.
+_SMALLEST = -64
 _DIGIT_BITS = 11
 _DIGITS = 6
 
@@ -80,6 +84,16 @@ def _comes_before(x, source, sink, a, b):
 
 
 @kernel
+def longest_tie(key):
+    """Return how many bodies share the most common key of sorted ones."""
+    longest, here = 1, 1
+    for i in range(1, key.size):
+        here = here + 1 if key[i] == key[i - 1] else 1
+        longest = max(longest, here)
+    return longest
+
+
+@kernel
 def break_ties(key, order, x, source, sink):
     """Order bodies of one key by coordinates and charges, in place (insertion sort of each run)."""
     for i in range(1, key.size):
@@ -129,15 +143,15 @@ def build_cells(key, leaf_size, first, last, level, child, children, parent):
 
 
 @kernel
-def split_wide_leaves(key, wide, strength, cells, first, last, level, child, children, parent):
-    """Split the leaves c < cells until their bodies reach the level ``wide[c]`` or stand alone.
+def split_wide_leaves(key, asked, strength, cells, first, last, level, child, children, parent):
+    """Split the leaves c < cells until their bodies reach the level ``asked[c]`` or stand alone.
 
     Returns the number of cells, -1 when out of room. The new cells follow the old ones, children
     after parents, and inherit ``strength``.
     """
     count, c = cells, 0
     wanted = np.zeros(first.size, np.int32)
-    wanted[:cells] = wide[:cells]
+    wanted[:cells] = asked[:cells]
     while c < count:
         if children[c] == 0 and level[c] < wanted[c] and last[c] - first[c] > 1:
             if count + 8 > first.size:
@@ -163,10 +177,10 @@ def split_wide_leaves(key, wide, strength, cells, first, last, level, child, chi
 
 @kernel
 def place_cells(cells, first, last, child, children, x, source, centre, charge, radius):
-    """Write each cell's centre of charge (cells, 4), total charge, and the radius about it.
+    """Write each cell's centre of charge and size (cells, 4), total charge, and the radius.
 
-    ``x`` (3, N) and ``source`` (N,) in sorted order. A cell without charge is centred on its
-    bodies.
+    ``x`` (3, N) and ``source`` (N,) in sorted order. The size is the least power of two above the
+    radius. A cell without charge is centred on its bodies.
     """
     for c in range(cells - 1, -1, -1):
         sx, sy, sz, total = 0.0, 0.0, 0.0, 0.0
@@ -190,7 +204,6 @@ def place_cells(cells, first, last, child, children, x, source, centre, charge, 
                 for i in range(first[c], last[c]):
                     here += x[a, i]
                 centre[c, a] = here / (last[c] - first[c])
-        centre[c, 3] = 0.0
         largest2 = 0.0
         if children[c] == 0 or last[c] - first[c] < 1000:
             for i in range(first[c], last[c]):
@@ -204,6 +217,8 @@ def place_cells(cells, first, last, child, children, x, source, centre, charge, 
                 dy = centre[k, 1] - centre[c, 1]
                 dz = centre[k, 2] - centre[c, 2]
                 radius[c] = max(radius[c], np.sqrt(dx * dx + dy * dy + dz * dz) + radius[k])
+        exponent = max(math.frexp(radius[c])[1], _SMALLEST) if radius[c] > 0.0 else _SMALLEST
+        centre[c, 3] = math.ldexp(1.0, exponent)
 
 
 @kernel
