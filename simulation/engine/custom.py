@@ -104,10 +104,9 @@ def _check(bodies: Bodies, softening_tu: float) -> None:
 
 
 def _largest_product(mass: np.ndarray) -> float:
-    """Return the largest m_i m_j of two bodies."""
-    # The momentum of a test particle is counted as that of the heaviest body.
-    *_, second, first = np.sort(np.append(np.where(mass > 0.0, mass, np.max(mass)), 0.0))
-    return float(first * (second if mass.size > 1 else first))
+    """Return the largest m_i m_j of two bodies, test particles counted as ``state`` does."""
+    heavy = np.sort(mass[mass > 0.0])[-2:]
+    return float(heavy[0] * heavy[-1])
 
 
 def scenario_of_limits(limits: dict[str, Any], bodies: Bodies | None = None) -> Scenario:

@@ -43,6 +43,11 @@ used: it is bounded at the level of the force error and never better.
 
 *Angular momentum* walks at random with the rounding of kicks and drifts, whose variance is summed.
 
+*Small steps.* From one small step to the next a kick hardly changes, is rounded the same way, and
+its error repeats. Errors are taken as alike for as long as one of the scenario's own steps, where
+they were found to be independent: the variance of a step dt is counted ``COHERENCE`` = max(1, own
+step / dt) times.
+
 *Test particles* have mass 0: they feel forces and exert none, count in no total, and their
 "momentum" is that of a body of the mass ``inertia``.
 
@@ -104,8 +109,9 @@ UNIT_ROUND_OFF = 2.0**-53
     POTENTIAL_1,  # the potentials one and two steps ago
     POTENTIAL_2,
     HISTORY,  # how many of these are known
-) = range(27)
-REALS = 27
+    COHERENCE,  # how many steps' roundings are alike
+) = range(28)
+REALS = 28
 
 # Indices into ``whole``.
 PAIR_BITS, MOMENTUM_X0, MOMENTUM_Y0, MOMENTUM_Z0, MASS_BITS_0, FOUND_X, FOUND_Y, FOUND_Z = range(8)
@@ -232,12 +238,13 @@ def read_state(x, p_q, k_q, u_q, mass, real, reading):
     drifts = real[STAGES]
     kicks = 0.5 * (drifts + 1.0)
     kicked = (2.0 / 3.0) * q_p * q_p * n * x2
-    reading[SPIN_STEP_VARIANCE] = kicks * kicked + drifts * q_x * q_x * p2 / 6.0
+    spin = kicks * kicked + drifts * q_x * q_x * p2 / 6.0
+    reading[SPIN_STEP_VARIANCE] = spin * real[COHERENCE]
     # The same errors do work: F.d and (v_j - v_i).2e. The float force is off by 4 units of
     # round-off.
     drawn = 4.0 * UNIT_ROUND_OFF * real[DT] * real[PATH] * work
     walk = drifts * q_x * q_x * force2 / 12.0 + kicks * q_p * q_p * n * v2 / 3.0
-    reading[ENERGY_STEP_VARIANCE] = walk + drawn * drawn
+    reading[ENERGY_STEP_VARIANCE] = (walk + drawn * drawn) * real[COHERENCE]
 
 
 @kernel

@@ -137,7 +137,7 @@ class State(RunState):
         n, method = self.bodies, self.method
         quantum = self.grid.momentum_quantum
         # What moves a test particle is its velocity: any mass serves to count it in quanta.
-        self.inertia = np.where(self.mass > 0.0, self.mass, np.max(self.mass))
+        self.inertia = inertia_of(self.mass)
         self.kicks = [self._kick(abs(weight)) for weight in method.kicks]
         self.sink = np.array([kick.sink for kick in self.kicks])
         self.source = np.array([kick.source for kick in self.kicks])
@@ -170,6 +170,7 @@ class State(RunState):
         self.real[kernels.STAGES] = method.stages
         self.real[kernels.PATH] = sum(abs(weight) for weight in method.weights)
         self.real[kernels.ORDER] = method.order
+        self.real[kernels.COHERENCE] = max(1.0, self.definition.dt_tu / self.dt_tu)
         self.real[kernels.ENERGY_COEFFICIENT] = method.energy_coefficient
         self.real[kernels.FORCE_ERROR] = self.request.accuracy or 0.0
         if self.has_fields:
@@ -448,6 +449,16 @@ def grid_of(request: Request) -> Grid:
     return grid
 
 
+def inertia_of(mass: np.ndarray) -> np.ndarray:
+    """Return the masses (N,) by which momenta are counted in quanta.
+
+    A test particle has the second heaviest body's: none but the heaviest would ask for a coarser
+    grid than the bodies do.
+    """
+    heavy = np.sort(mass[mass > 0.0])[-2:]
+    return np.where(mass > 0.0, mass, heavy[0])
+
+
 def prepare_state(
     request: Request, force: Force | None = None, user_forces: Iterable[UserForce] = ()
 ) -> State:
@@ -461,7 +472,7 @@ def prepare_state(
     check_within(request, bodies.position)
     grid = grid_of(request)
     mass = masses_for(request, bodies.mass)
-    inertia = np.where(mass > 0.0, mass, np.max(mass))
+    inertia = inertia_of(mass)
     return State(
         request,
         bodies.names,

@@ -190,7 +190,6 @@ class TestLaws:
         for quantity in ("energy", "angular_momentum"):
             assert 0 < found[quantity]["max_abs_error"] <= found[quantity]["limit"]
 
-    @pytest.mark.xfail(strict=True, reason="rounding errors that repeat are taken as independent")
     @pytest.mark.parametrize(
         ("name", "dt_tu", "integrator"),
         [
