@@ -12,10 +12,11 @@ import numpy as np
 from simulation.engine.archive import Archive
 from simulation.engine.cost import chunk_steps
 from simulation.engine.distribution import DistributedForce, Report
-from simulation.engine.errors import BadRequest
+from simulation.engine.errors import BadRequest, NoAnswer
 from simulation.engine.forces import Force
 from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
+from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.laws import Violation, summary
 from simulation.engine.provenance import describe_run
 from simulation.engine.requests import Fault, Request, check_fault
@@ -121,6 +122,10 @@ def run(
     options = (threads, reverse, fault, archive, snapshot_every, on_progress, should_stop)
     if workers == 1:
         return _run_state(_state_of(request, start, make_force(request, threads)), *options)
+    if request.integrator in REAL_METHODS:
+        raise BadRequest(
+            f"The integrator {request.integrator} runs in one process; ask for one worker."
+        )
     with DistributedForce(
         workers=workers,
         transport=transport,
@@ -154,7 +159,11 @@ def _run_state(
         steps = min(pace.chunk, request.steps - state.step)
         if snapshot_every is not None:
             steps = min(steps, snapshot_every - state.step % snapshot_every)
-        violation = advance(state, steps, fault=fault).violation
+        try:
+            violation = advance(state, steps, fault=fault).violation
+        except NoAnswer:
+            _keep(archive, state)
+            raise
         pace.turn(state, state.step, request.steps, steps, backwards=False)
         stopped = should_stop is not None and should_stop()
         if snapshot_every is not None and state.step % snapshot_every == 0:

@@ -122,6 +122,14 @@ def test_bad_input_exits_2_with_a_sentence_and_no_output(arguments):
         (["plummer", "--force", "fmm", "--integrator", "yoshida4"], "goes with the integrator"),
         (["plummer", "--softening", "-1"], "The softening must be 0 or lie between"),
         (["kepler", "--threads", "0"], "--threads must lie between 1 and 256"),
+        (["plummer", "--collisions", "explode", "--radius", "0.1"], "explode"),
+        (["plummer", "--collisions", "merge"], "Collisions need a radius"),
+        (["plummer", "--radius", "0.1"], "goes with collisions"),
+        (["plummer", "--boundary", "periodic"], "needs a box"),
+        (["plummer", "--boundary", "periodic", "--box", "3"], "must be a power of two"),
+        (["plummer", "--boundary", "closed"], "The boundary is one of"),
+        (["solar_system", "--integrator", "ias15", "--workers", "2"], "ask for one worker"),
+        (["solar_system", "--integrator", "ias15", "--reverse"], "cannot be run backwards"),
         (["kepler", "--workers", "0"], "--workers must lie between 1 and 256"),
         (["kepler", "--workers", "two"], "must be a whole number"),
         (["plummer", "--workers", "2", "--transport", "pigeon"], "The transport is auto or one of"),
@@ -254,6 +262,24 @@ def test_the_multipole_method_says_how_accurate_it_was():
     assert found["timings"].keys() >= {"sort", "traversal", "far", "near", "total"}
     assert found["quantities"]["momentum"]["max_abs_error"] == 0
     assert found["digest_reversed"] == found["digest_start"]
+
+
+def test_bodies_that_merge_take_their_energy_out_as_flux():
+    options = ("--bodies", "100", "--steps", "60", "--collisions", "merge", "--radius", "0.05")
+    found = run("plummer", *options)
+    energy = found["quantities"]["energy"]
+    assert energy["flux"][0] < 0
+    assert energy["verdict"] == "BOUNDED"
+    assert found["quantities"]["momentum"]["max_abs_error"] == 0
+    assert found["quantities"]["information"]["verdict"] == "UNKNOWN"
+
+
+def test_an_adaptive_integrator_claims_no_more_than_round_off():
+    found = run("outer_solar_system", "--integrator", "ias15", "--steps", "200")
+    quantities = found["quantities"]
+    assert quantities["energy"]["law"] == quantities["momentum"]["law"] == "round-off"
+    assert 0 < quantities["energy"]["max_rel_error"] < 1e-14
+    assert quantities["information"]["verdict"] == "UNKNOWN"
 
 
 def test_processes_change_no_bit_of_the_result():

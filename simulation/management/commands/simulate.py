@@ -49,6 +49,11 @@ _FIXED_BY_A_SNAPSHOT = (
     ("force", "--force"),
     ("accuracy", "--accuracy"),
     ("softening", "--softening"),
+    ("collisions", "--collisions"),
+    ("radius", "--radius"),
+    ("restitution", "--restitution"),
+    ("boundary", "--boundary"),
+    ("box", "--box"),
 )
 
 
@@ -95,6 +100,11 @@ class Command(BaseCommand):
         what.add_argument(
             "--accuracy", metavar="A", help=f"rms error of fmm's forces: {accuracies} (1e-4)"
         )
+        what.add_argument("--collisions", metavar="C", help="bounce or merge (none)")
+        what.add_argument("--radius", metavar="L", help="every body's radius, for collisions")
+        what.add_argument("--restitution", metavar="E", help="of a bounce, 0 to 1 (1)")
+        what.add_argument("--boundary", metavar="B", help="open or periodic (open)")
+        what.add_argument("--box", metavar="L", help="side of a periodic box, a power of two")
         how = parser.add_argument_group("how to run it (none of these changes a bit of the result)")
         how.add_argument("--threads", metavar="T", help="threads (all cores from 1024 bodies on)")
         how.add_argument("--workers", metavar="W", help="processes to share the forces among (1)")
@@ -274,6 +284,11 @@ def _request(options: dict[str, Any]) -> engine.Request:
         force=options["force"] or "direct",
         accuracy=_real("--accuracy", options["accuracy"]),
         softening=softening,
+        collisions=options["collisions"],
+        radius=_real("--radius", options["radius"]),
+        restitution=_real("--restitution", options["restitution"]),
+        boundary=options["boundary"] or "open",
+        box=_real("--box", options["box"]),
     )
 
 
