@@ -20,6 +20,8 @@ AII_BASE_HOST = os.environ.get("AII_BASE_HOST", "localhost")
 # web, worker, scheduler, collector, reporter or command.
 AII_PROCESS = os.environ.get("AII_PROCESS", "command")
 AII_CHECK_SESSION_EVERY_S = 60
+# Processes that a large run is shared out among; the result does not depend on it.
+AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
 
 # What a running embedded installation wrote down. Not read beside a DATABASE_URL: the web server of
 # `make up` must not find the owner's password there, and two installations must not be mixed.

@@ -11,16 +11,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from simulation import engine
 from simulation.cost import SAMPLE_EVERY
 from simulation.engine import CheckpointDamaged, OutOfRange
+from simulation.engine.distribution import DistributedForce, NoAnswer, distribute
 from simulation.engine.integrate import note_retraced
+from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.outcome import measure_force_rms
 from simulation.engine.state import prepare_state
 from simulation.models import Checkpoint, Run
@@ -33,6 +37,8 @@ logger = logging.getLogger(__name__)
 # A stretch of steps, its retrace included, ends well before the next beat is due.
 STRETCH_S = 0.1
 STRETCH_S_MAX = 0.2
+# Bodies from which a run is shared out among processes, where the settings ask for it.
+BODIES_SHARED_MIN = 2048
 SETTLE_AGAIN_S = 0.5
 
 Clock = Callable[[], datetime]
@@ -44,19 +50,40 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
     A long call. Whatever goes wrong inside ends the run as FAILED with a sentence; a bug is raised
     as well.
     """
-    run = claim_run(run_id=run_id, claimed_at=clock())
-    if run is None:
-        logger.info("run %s is not queued: nothing to execute", run_id)
-        return
+    queued = Run.objects.filter(pk=run_id, state=Run.State.QUEUED).first()
+    if queued is not None:
+        # Before the claim: while processes start, nobody waits for a sign of life.
+        with open_force(queued.engine_request) as force:
+            run = claim_run(run_id=run_id, claimed_at=clock())
+            if run is not None:
+                _execute_claimed(run, force, clock, node)
+                return
+    logger.info("run %s is not queued: nothing to execute", run_id)
+
+
+def open_force(request: engine.Request) -> AbstractContextManager[DistributedForce | None]:
+    """Return the force shared out among processes, as the settings ask for; None for one process.
+
+    Small runs are faster on one.
+    """
+    is_shared = settings.AII_RUN_WORKERS > 1 and request.bodies >= BODIES_SHARED_MIN
+    if not is_shared or request.integrator in REAL_METHODS:
+        return nullcontext()
+    return distribute(request, workers=settings.AII_RUN_WORKERS)
+
+
+def _execute_claimed(run: Run, force: DistributedForce | None, clock: Clock, node: str) -> None:
     bug: Exception | None = None
     keeper = Keeper(run, clock, node)
     try:
         state = load_state(run, keeper)
+        if force is not None:
+            state.force = force
         try:
             ending = compute(run, state, keeper)
         except CancelAsked:
             ending = Ending(Run.State.CANCELLED, clock(), state)
-        except OutOfRange as refusal:
+        except (OutOfRange, NoAnswer) as refusal:
             ending = Ending(Run.State.FAILED, clock(), state, failure=str(refusal))
         except LostClaim:
             raise
@@ -71,6 +98,7 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
         ending = replace(
             ending,
             force_rms=measure_error(ending.engine_state),
+            distribution=None if force is None else force.report,
             wall_s=keeper.wall_s,
             steps_retraced=keeper.steps_retraced,
             provenance=engine.describe_run(run.engine_request),
@@ -78,7 +106,7 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
         )
         settle_with_patience(run, ending)
     except LostClaim:
-        logger.info("run %s is no longer ours: stopping", run_id)
+        logger.info("run %s is no longer ours: stopping", run.pk)
     if bug is not None:
         raise bug
 

@@ -14,6 +14,7 @@ from monitoring import services as monitoring
 from monitoring.heartbeat import node_name
 from simulation import engine, frames
 from simulation.engine import CheckpointDamaged
+from simulation.engine.distribution import Report
 from simulation.models import Checkpoint, Run, RunResult
 from simulation.services import live
 from simulation.services.claims import LostClaim
@@ -38,6 +39,8 @@ class Ending:
     node: str = ""
     # The rms relative error of the forces at the end, measured; None where they are exact.
     force_rms: float | None = None
+    # How the work was shared out among processes; None for one.
+    distribution: Report | None = None
 
 
 def settle_run(run: Run, ending: Ending) -> None:
@@ -108,6 +111,7 @@ def _store_result(run: Run, state: engine.State, ending: Ending) -> None:
         digest_end=state.digest(),
         digest_reversed=ending.digest_reversed or None,
         force_rms=ending.force_rms,
+        distribution=ending.distribution,
     )
     run.summary = outcome.to_json()
     run.step_done = state.step

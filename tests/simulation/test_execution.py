@@ -275,3 +275,19 @@ class TestARealWorker:
         state = get_redis().hgetall("aii:acme:live:state")
         assert f"alert.{alert.pk}" in state
         assert '"state":"VIOLATED"' in state[f"run.{run.pk}"]
+
+    def test_a_large_run_is_shared_out_among_processes(self, queued, worker, monkeypatch):
+        """Ranks are started by a pool's child, which may have no children of its own kind."""
+        monkeypatch.setenv("AII_RUN_WORKERS", "2")
+        worker()
+        run = queued("plummer", bodies=2048, steps=3)
+        wait_for(lambda: not reread(run).is_active, seconds=90)
+        found = reread(run)
+        assert (found.state, found.failure) == (Run.State.DONE, "")
+        assert found.digest_reversed == found.digest_start
+        alone = engine.prepare("plummer", bodies=2048)
+        engine.advance(alone, 3)
+        assert found.digest_end == alone.digest()
+        assert (found.summary["workers"], found.summary["distribution"]["events"]) == (2, [])
+        # What the ranks cost is told apart from what the coordinator does.
+        assert found.summary["timings"].keys() >= {"ranks", "agree"}
