@@ -17,7 +17,7 @@ from simulation import warm_up  # noqa: E402
 from tenants.websocket import TenantScope  # noqa: E402
 
 heartbeat.start_for_web()
-warm_up.compile_for_web()
+warm_up.measure_for_web()
 
 application = ProtocolTypeRouter(
     {"http": http, "websocket": TenantScope(URLRouter(websocket_urlpatterns))}

@@ -10,19 +10,42 @@ the other integrators 26 and 0.2, the fast multipole method 14 and 0.2.
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
+import os
+import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from simulation import engine
 
 # Shorter stages came from the cache: nobody needs to hear of them.
 WORTH_A_WORD_S = 2.0
+_NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def one_at_a_time(stage: str) -> Iterator[None]:
+    """Let one process compile a stage; those that wait then load what it kept.
+
+    All at once they would take turns on the same cores, each for the same code.
+    """
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"aii-compiling-{stage}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def compile_leapfrog() -> None:
     """Compile or load what every run with the defaults needs, the way back included."""
-    engine.advance(engine.prepare("kepler", steps=1), 1, retrace=True)
+    with one_at_a_time("leapfrog"):
+        engine.advance(engine.prepare("kepler", steps=1), 1, retrace=True)
 
 
 def compile_integrators() -> None:
@@ -36,16 +59,25 @@ def compile_multipoles() -> None:
     """Compile or load every kernel of the fast multipole method, and the steps around it."""
     from simulation.engine.fmm import compile_ahead
 
-    for accuracy in engine.ACCURACIES:
-        compile_ahead(accuracy)
-    engine.advance(engine.prepare("plummer", bodies=64, steps=1, force="fmm"), 1, retrace=True)
+    with one_at_a_time("multipoles"):
+        for accuracy in engine.ACCURACIES:
+            compile_ahead(accuracy)
+        engine.advance(engine.prepare("plummer", bodies=64, steps=1, force="fmm"), 1, retrace=True)
 
 
+LEAPFROG, MULTIPOLES = "leapfrog", "the fast multipole method"
 STAGES: dict[str, Callable[[], None]] = {
-    "leapfrog": compile_leapfrog,
+    LEAPFROG: compile_leapfrog,
     "the other integrators": compile_integrators,
-    "the fast multipole method": compile_multipoles,
+    MULTIPOLES: compile_multipoles,
 }
+
+
+def compile_beside(title: str) -> None:
+    """Go through a stage for a process that goes on meanwhile: nicer than it, gone when it is."""
+    os.nice(_NICENESS)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    STAGES[title]()
 
 
 def main(say: Callable[[str], object] = print) -> int:

@@ -10,9 +10,12 @@ integrator that rounds has no way back: its runs prove nothing about information
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+
+from django.conf import settings
 
 from simulation import engine
+from simulation.engine.cost import Speed, measure_multipole_s
+from simulation.engine.integrators import REAL_METHODS
 from simulation.models import Run
 
 WHOLE_S_MAX = 60.0
@@ -24,6 +27,14 @@ _COST = {
     Run.Proof.SAMPLES: 1.0 + 1.0 / SAMPLE_EVERY,
     Run.Proof.NONE: 1.0,
 }
+
+
+# A slow machine, for a web server that has not timed its own yet: a run's proof is then chosen too
+# short rather than too long. Seconds of a step, of a pair; of a body by the multipole method.
+ASSUMED = Speed(step_s=2e-5, interaction_s=1e-8)
+ASSUMED_MULTIPOLE_S = 2e-5
+# The accuracies whose speed this process has timed; None is direct summation.
+_measured: set[float | None] = set()
 
 
 @dataclass(frozen=True)
@@ -38,9 +49,16 @@ class Cost:
 
 
 def estimate_cost(request: engine.Request) -> Cost:
-    """Return what a checked request costs on this machine."""
-    forward_s = engine.estimate_cost_s(request)
-    if not is_reversible(request.scenario, request.integrator):
+    """Return what a checked request costs on this machine.
+
+    A web server never times it while somebody waits (see ``warm_up``): before it has, a slow
+    machine is assumed.
+    """
+    if is_measured(request) or settings.AII_PROCESS != "web":
+        forward_s = engine.estimate_cost_s(request)
+    else:
+        forward_s = _assumed_s(request)
+    if request.integrator in REAL_METHODS:
         proof = Run.Proof.NONE
     elif forward_s <= WHOLE_S_MAX:
         proof = Run.Proof.WHOLE
@@ -51,21 +69,21 @@ def estimate_cost(request: engine.Request) -> Cost:
     return Cost(_COST[proof] * forward_s, proof, forward_s / request.steps)
 
 
-def is_measured() -> bool:
-    """Return whether this process knows the machine's speed.
-
-    The first to ask waits until a few steps are timed, and on a new machine until they are
-    compiled.
-    """
-    return engine.measure_speed.cache_info().currsize > 0
+def _assumed_s(request: engine.Request) -> float:
+    if request.accuracy is not None:
+        return ASSUMED_MULTIPOLE_S * request.bodies * request.steps
+    return ASSUMED.of_step(request.bodies, request.evaluations) * request.steps
 
 
-@cache
-def is_reversible(scenario: str, integrator: str) -> bool:
-    """Return whether an integrator's steps can be run backwards bit for bit.
+def is_measured(request: engine.Request) -> bool:
+    """Return whether this process has timed what the request's estimate follows from."""
+    return request.accuracy in _measured
 
-    The states of an integrator know it: a state of the scenario's fewest bodies is asked.
-    """
-    known = engine.SCENARIOS[scenario]
-    bodies = None if known.is_fixed else known.bodies_min
-    return engine.prepare(scenario, bodies=bodies, integrator=integrator).is_reversible
+
+def measure(accuracy: float | None) -> None:
+    """Time direct summation (None), or the multipole method of an accuracy, on this machine."""
+    if accuracy is None:
+        engine.measure_speed()
+    else:
+        measure_multipole_s(accuracy)
+    _measured.add(accuracy)

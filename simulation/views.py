@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from csp.decorators import csp_update
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -77,10 +78,8 @@ def new_run(request: HttpRequest) -> HttpResponse:
     """Show the form; take it, and lead to the new run's page."""
     form = _form(request)
     if request.method == "GET":
-        # A bare link shows the defaults; one with values shows those. Nobody waits for the machine
-        # to be measured: the page asks for the estimate once it is there.
-        pending = not is_measured()
-        return render(request, "simulation/run_form.html", _form_context(form, pending=pending))
+        # A bare link shows the defaults; one with values shows those.
+        return render(request, "simulation/run_form.html", _form_context(form))
     if not form.is_valid():
         return render(request, "simulation/run_form.html", _form_context(form), status=422)
     cleaned, wanted = form.cleaned_data, form.engine_request
@@ -110,15 +109,13 @@ def _form(request: HttpRequest) -> forms.RunRequest:
     return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
 
 
-def _form_context(form: forms.RunRequest, *, pending: bool = False) -> dict[str, Any]:
-    active = {"active": selectors.count_active(), "active_max": services.RUNS_ACTIVE_MAX}
+def _form_context(form: forms.RunRequest) -> dict[str, Any]:
     return {
         "form": form,
         "chosen": form.chosen,
         "unit_of_time": length_of_time(form.chosen.time_s),
         "unit_of_length": f"{sci(form.chosen.length_m)} m",
-        "pending": pending,
-        **(active if pending else _estimate_context(form)),
+        **_estimate_context(form),
     }
 
 
@@ -132,6 +129,9 @@ def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
         wanted = engine.check_request(form.chosen.name)
     if wanted is None:
         return context
+    if settings.AII_PROCESS == "web" and not is_measured(wanted):
+        # Nobody waits for the machine to be timed: the page asks again.
+        return {**context, "pending": True}
     cost = estimate_cost(wanted)
     return {
         **context,

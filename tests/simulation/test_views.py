@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from django.urls import reverse
 
-from simulation import engine, services
+from simulation import cost, engine, services
 from simulation.engine import Fault
 from simulation.models import Run
 from tenants.context import tenant_context
@@ -49,14 +49,28 @@ def runs_of(slug: str) -> int:
 
 
 class TestNewRun:
-    def test_nobody_waits_for_the_form_until_the_machine_is_measured(self, client):
+    def test_in_the_web_server_nobody_waits_for_the_machine_to_be_measured(
+        self, client, settings, monkeypatch
+    ):
+        settings.AII_PROCESS = "web"
+        monkeypatch.setattr(cost, "_measured", set())
         engine.measure_speed.cache_clear()
-        text = client.get("/runs/new/").content.decode()
+        for address in ("/runs/new/", "/runs/estimate/"):
+            text = client.get(address).content.decode()
+            assert "Measuring this machine" in text
+            assert 'hx-trigger="load delay:2s"' in text
+        assert client.post("/runs/new/", GOOD).status_code == 302
+        with tenant_context("acme"):
+            assert Run.objects.get().estimate_s > 0
         assert engine.measure_speed.cache_info().currsize == 0
-        assert "Measuring this machine" in text
-        assert 'hx-trigger="load, change' in text
+
+        cost.measure(None)
         assert client.get("/runs/estimate/").context["cost"].total_s > 0
         assert "Measuring this machine" not in client.get("/runs/new/").content.decode()
+        assert (
+            "Measuring this machine"
+            in client.get("/runs/estimate/", {**GOOD, "force": "fmm"}).content.decode()
+        )
 
     def test_the_form_shows_the_scenarios_defaults_and_an_estimate(self, client):
         engine.measure_speed()
