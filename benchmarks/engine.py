@@ -209,7 +209,7 @@ def against_trees(peers: Peers) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def against_direct(peers: Peers) -> list[Row]:
+def against_direct(peers: Peers) -> tuple[list[Row], list[str]]:
     """Direct summation of 1e4 bodies on one thread."""
     peers.load(engine.SCENARIOS["plummer"].build(FEW, 1))
     state = prepare(FEW, None)
@@ -219,7 +219,7 @@ def against_direct(peers: Peers) -> list[Row]:
         lambda: seconds_of(lambda: state.evaluate(-1)),
         lambda: peers.force("rebound_force", **options)[0],
     )
-    return [Row("N=1e4 direct against REBOUND", ours, "s", rebound, rebound / 5)]
+    return [Row("N=1e4 direct against REBOUND", ours, "s", rebound, rebound / 5)], []
 
 
 def drift(peers: Peers) -> tuple[list[Row], list[str]]:
@@ -334,7 +334,7 @@ def shared_evaluation(accuracy: float | None, many: int) -> tuple[float, float]:
         return wall_s, shared.report.critical_path_s / shared.report.evaluations
 
 
-def verifying() -> list[Row]:
+def verifying() -> tuple[list[Row], list[str]]:
     """What reading and judging a step costs of it."""
     rows = []
     for bodies, accuracy, name in ((FEW, None, "1e4 direct"), (MANY, 1e-4, "1e5 fmm")):
@@ -364,7 +364,7 @@ def verifying() -> list[Row]:
             lambda state=state: seconds_of(lambda: engine.advance(state, 1)),  # type: ignore[misc]
         )
         rows.append(Row(f"verifying, part of a step, N={name}", spent / step, "", goal=0.03))
-    return rows
+    return rows, []
 
 
 def one_digest() -> tuple[list[Row], list[str]]:
@@ -392,7 +392,7 @@ def one_digest() -> tuple[list[Row], list[str]]:
     ]
 
 
-def first_call() -> list[Row]:
+def first_call() -> tuple[list[Row], list[str]]:
     """What a user waits for the first time, and the second."""
     rows = []
     code = (
@@ -421,26 +421,33 @@ def first_call() -> list[Row]:
                         goal=goal,
                     )
                 )
-    return rows
+    return rows, []
 
 
 def main() -> None:
-    """Measure everything and publish it."""
+    """Measure everything and publish it; Ctrl-C publishes what there is."""
     folder = Path(tempfile.mkdtemp(prefix="aii-bench-"))
     peers = Peers(folder)
+    rows: list[Row] = []
+    notes: list[str] = []
+    sections: list[Callable[[], tuple[list[Row], list[str]]]] = [
+        lambda: against_direct(peers),
+        lambda: against_trees(peers),
+        lambda: planets(peers),
+        scaling,
+        verifying,
+        first_call,
+        one_digest,
+        lambda: drift(peers),
+        workers,
+    ]
     try:
-        rows, notes = against_trees(peers)
-        rows += against_direct(peers)
-        for more_rows, more_notes in (
-            drift(peers),
-            planets(peers),
-            scaling(),
-            workers(),
-            one_digest(),
-        ):
+        for section in sections:
+            more_rows, more_notes = section()
             rows += more_rows
             notes += more_notes
-        rows += verifying() + first_call()
+    except KeyboardInterrupt:
+        notes.append("Stopped before the end: what is missing was not measured.")
     finally:
         peers.close()
         shutil.rmtree(folder, ignore_errors=True)
