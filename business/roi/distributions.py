@@ -10,6 +10,7 @@ error below 1e-6 of the range.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import cached_property
@@ -28,16 +29,16 @@ _Z95 = NormalDist().inv_cdf(0.95)
 
 
 @dataclass(frozen=True)
-class Distribution:
+class Distribution(ABC):
     """A distribution of one input. Its mean is exact, its draws are floats."""
 
+    @abstractmethod
     def mean(self) -> Decimal:
         """Return the mean, which is the base case's value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def at_scores(self, z: np.ndarray) -> np.ndarray:
         """Return the quantiles at the normal scores ``z`` (any shape, float64)."""
-        raise NotImplementedError
 
     def probability_below_0(self) -> float:
         """Return how probable a negative value is: only a normal input can have one."""
@@ -96,9 +97,9 @@ class Bounded(Distribution):
     low: Decimal
     high: Decimal
 
+    @abstractmethod
     def unit_quantiles(self, tail: np.ndarray, *, from_above: bool) -> np.ndarray:
         """Return for [0, 1] the distance from the end (0, or 1) that has probability ``tail``."""
-        raise NotImplementedError
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:

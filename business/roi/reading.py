@@ -152,7 +152,7 @@ class Reader:
         """Return a currency's code."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{3}", value, re.ASCII):
             self.wrong(path, f"A currency is a code such as EUR, not {shown(value)}.")
-            return "XXX"
+            return "XXX"  # ISO 4217 for none: only until the reader refuses all of it.
         return value
 
     def whole(self, value: Any, path: str, name: str, low: int, high: int) -> int:

@@ -17,7 +17,7 @@ from conservation import Value
 from simulation.engine.custom import scenario_of_limits
 from simulation.engine.errors import BadRequest, CheckpointDamaged
 from simulation.engine.forces.user import UserForce, check_user_forces
-from simulation.engine.requests import check_request
+from simulation.engine.requests import Request, check_request
 from simulation.engine.scenarios import SCENARIOS, numbered
 from simulation.engine.series import Track
 
@@ -59,47 +59,33 @@ def to_bytes(state: State) -> bytes:
     if state.user_forces:
         header["user_forces"] = [force.name for force in state.user_forces]
         header["energy_scale_0"] = state.energy_scale_0
+    return seal(
+        MAGIC, header, state.mass.astype("<f8"), state.x_q.astype("<i8"), state.p_q.astype("<i8")
+    )
+
+
+def seal(magic: bytes, header: dict[str, Any], *arrays: np.ndarray) -> bytes:
+    """Return magic, checksum, the length of the header, the header as JSON, the arrays."""
     text = json.dumps(header, allow_nan=False).encode("ascii")
-    body = len(text).to_bytes(8, "little") + text
-    body += state.mass.astype("<f8").tobytes()
-    body += state.x_q.astype("<i8").tobytes() + state.p_q.astype("<i8").tobytes()
-    return MAGIC + hashlib.sha256(body).digest() + body
+    body = len(text).to_bytes(8, "little") + text + b"".join(array.tobytes() for array in arrays)
+    return magic + hashlib.sha256(body).digest() + body
 
 
-def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
-    """Return the run of a checkpoint, verified against its checksum and its own digest.
-
-    A function is not stored: ``user_forces`` are those of the run, by the same names. Raises
-    ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
-    """
-    if content.startswith(REAL_MAGIC):
-        return _of_doubles(content)
-    start = len(MAGIC) + _DIGEST_BYTES
-    if not content.startswith(MAGIC):
-        raise CheckpointDamaged("These bytes are no checkpoint of this engine.")
+def unseal(magic: bytes, content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the header and the bytes of the arrays; raise ``CheckpointDamaged``."""
+    start = len(magic) + _DIGEST_BYTES
     body = content[start:]
-    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
+    if hashlib.sha256(body).digest() != content[len(magic) : start]:
         raise CheckpointDamaged("The checkpoint is damaged: its checksum does not match.")
+    size = int.from_bytes(body[:8], "little")
     try:
-        return _rebuild(body, check_user_forces(user_forces))
-    except (KeyError, ValueError, TypeError, BadRequest) as error:
+        return json.loads(body[8 : 8 + size]), body[8 + size :]
+    except ValueError as error:
         raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
 
 
-def _of_doubles(content: bytes) -> Any:
-    from simulation.engine.real_checkpoints import from_bytes
-
-    return from_bytes(content)
-
-
-def _rebuild(body: bytes, user_forces: tuple[UserForce, ...]) -> State:
-    from simulation.engine.state import State
-
-    size = int.from_bytes(body[:8], "little")
-    header: dict[str, Any] = json.loads(body[8 : 8 + size])
-    named = header.get("user_forces", [])
-    if named != [force.name for force in user_forces]:
-        raise BadRequest(f"its user forces are {', '.join(named) or 'none'}; give just these")
+def request_of(header: dict[str, Any]) -> Request:
+    """Return the request of a header, checked anew. Raises ``BadRequest``, ``ValueError``."""
     wanted = dict(header["request"])
     # A fixed scenario takes no number of bodies, but a checkpoint names it.
     bodies = wanted.pop("bodies")
@@ -111,9 +97,47 @@ def _rebuild(body: bytes, user_forces: tuple[UserForce, ...]) -> State:
     request = check_request(bodies=None if fixed else bodies, **wanted)
     if request.bodies != bodies:
         raise ValueError("the number of bodies is not the scenario's")
+    return request
+
+
+def names_of(header: dict[str, Any], bodies: int) -> tuple[str, ...]:
+    """Return the bodies' names."""
+    return numbered(bodies) if header["names"] is None else tuple(header["names"])
+
+
+def from_bytes(content: bytes, user_forces: Iterable[UserForce] = ()) -> State:
+    """Return the run of a checkpoint, verified against its checksum and its own digest.
+
+    A function is not stored: ``user_forces`` are those of the run, by the same names. Raises
+    ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
+    """
+    if content.startswith(REAL_MAGIC):
+        return _of_doubles(content)
+    if not content.startswith(MAGIC):
+        raise CheckpointDamaged("These bytes are no checkpoint of this engine.")
+    header, arrays = unseal(MAGIC, content)
+    try:
+        return _rebuild(header, arrays, check_user_forces(user_forces))
+    except (KeyError, ValueError, TypeError, BadRequest) as error:
+        raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
+
+
+def _of_doubles(content: bytes) -> Any:
+    from simulation.engine.real_checkpoints import from_bytes
+
+    return from_bytes(content)
+
+
+def _rebuild(header: dict[str, Any], arrays: bytes, user_forces: tuple[UserForce, ...]) -> State:
+    from simulation.engine.state import State
+
+    named = header.get("user_forces", [])
+    if named != [force.name for force in user_forces]:
+        raise BadRequest(f"its user forces are {', '.join(named) or 'none'}; give just these")
+    request = request_of(header)
     bodies = int(header.get("bodies", request.bodies))
-    mass, x_q, p_q = _arrays(body[8 + size :], bodies)
-    names = numbered(bodies) if header["names"] is None else tuple(header["names"])
+    mass, x_q, p_q = _arrays(arrays, bodies)
+    names = names_of(header, bodies)
     radius_q = np.array(header["radius_q"], dtype=np.int64) if request.collisions else None
     state = State(request, names, mass, x_q, p_q, user_forces=user_forces, radius_q=radius_q)
     if state.digest() != header["digest"]:

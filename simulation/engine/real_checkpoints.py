@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
 from simulation.engine.checkpoints import REAL_MAGIC as MAGIC
-from simulation.engine.custom import scenario_of_limits
+from simulation.engine.checkpoints import names_of, request_of, seal, unseal
 from simulation.engine.errors import BadRequest, CheckpointDamaged
 from simulation.engine.integrators import planetary
 from simulation.engine.real_state import RealState
-from simulation.engine.requests import check_request
-from simulation.engine.scenarios import SCENARIOS, numbered
+from simulation.engine.scenarios import numbered
 from simulation.engine.series import Track
-
-_DIGEST_BYTES = 32
 
 
 def to_bytes(state: RealState) -> bytes:
@@ -39,10 +34,7 @@ def to_bytes(state: RealState) -> bytes:
         "memory": state.memory.tolist(),
         "scale_0": state.scale_0.tolist(),
     }
-    text = json.dumps(header, allow_nan=False).encode("ascii")
-    body = len(text).to_bytes(8, "little") + text
-    body += state.mass.astype("<f8").tobytes() + state.y.astype("<f8").tobytes()
-    return MAGIC + hashlib.sha256(body).digest() + body
+    return seal(MAGIC, header, state.mass.astype("<f8"), state.y.astype("<f8"))
 
 
 def from_bytes(content: bytes) -> RealState:
@@ -50,32 +42,18 @@ def from_bytes(content: bytes) -> RealState:
 
     Raises ``CheckpointDamaged``; nothing of a damaged checkpoint is used.
     """
-    start = len(MAGIC) + _DIGEST_BYTES
-    body = content[start:]
-    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
-        raise CheckpointDamaged("The checkpoint is damaged: its checksum does not match.")
+    header, arrays = unseal(MAGIC, content)
     try:
-        return _rebuild(body)
+        return _rebuild(header, arrays)
     except (KeyError, ValueError, TypeError, BadRequest) as error:
         raise CheckpointDamaged(f"The checkpoint cannot be read: {error}.") from error
 
 
-def _rebuild(body: bytes) -> RealState:
-    size = int.from_bytes(body[:8], "little")
-    header: dict[str, Any] = json.loads(body[8 : 8 + size])
-    wanted = dict(header["request"])
-    # A fixed scenario takes no number of bodies, but a checkpoint names it.
-    n = wanted.pop("bodies")
-    if header["custom"] is not None:
-        wanted["scenario"] = scenario_of_limits(header["custom"])
-        fixed = True
-    else:
-        fixed = wanted["scenario"] in SCENARIOS and SCENARIOS[wanted["scenario"]].is_fixed
-    request = check_request(bodies=None if fixed else n, **wanted)
-    if request.bodies != n:
-        raise ValueError("the number of bodies is not the scenario's")
-    content = np.frombuffer(body, "<f8", offset=8 + size).astype(np.float64)
-    names = numbered(n) if header["names"] is None else tuple(header["names"])
+def _rebuild(header: dict[str, Any], arrays: bytes) -> RealState:
+    request = request_of(header)
+    n = request.bodies
+    content = np.frombuffer(arrays, "<f8").astype(np.float64)
+    names = names_of(header, n)
     state = _standing(request, names, content[:n], header["order"])
     state.y[:] = content[n:].reshape(state.y.shape)
     _restore_history(state, header)
