@@ -1,7 +1,7 @@
 """Compiling the engine's kernels beside the running platform, once, with progress on the console.
 
-The pages are there first: this process is the nicest of all, and nobody waits for it. A run that
-needs a kernel before its turn compiles it itself.
+The pages are there first: after the stage that the workers need at once, this process is the nicest
+of all. A run that needs a kernel before its turn compiles it itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 
 from aii_site.embedded import processes
 from aii_site.embedded.home import CHECKOUT, Home
-
-_NICENESS = 10
 
 
 class KernelCompiler:
@@ -39,7 +37,6 @@ class KernelCompiler:
             directory=CHECKOUT,
             death_signal=signal.SIGKILL,  # What is kept on disk is written whole.
             capture=True,
-            niceness=_NICENESS,
         )
         # Not the spawning: the kernel watches the thread that did it.
         threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()

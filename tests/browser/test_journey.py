@@ -14,6 +14,8 @@ from playwright.sync_api import expect
 from tests.real_site import sign_in
 
 SCREENSHOTS = os.environ.get("AII_SCREENSHOTS")
+# Not a measure of speed (benchmarks/live.py is): a busy machine that compiles its kernels first.
+PATIENCE_MS = 60_000
 # The most that the Solar System may have: long enough to be watched.
 STEPS = "10000000"
 
@@ -51,7 +53,7 @@ def changes(page, selector: str) -> None:
     value = page.locator(selector).first
     for _ in range(2):
         before = value.inner_text()
-        expect(value).not_to_have_text(before, timeout=15_000)
+        expect(value).not_to_have_text(before, timeout=PATIENCE_MS)
 
 
 @pytest.mark.timeout(300)
@@ -67,7 +69,7 @@ def test_from_signing_in_to_an_acknowledged_violation(page, site):
     for quantity in ("energy", "momentum", "information"):
         card = page.locator(f'live-status[key="quantity.{quantity}"]').first
         expect(card).to_have_text(
-            "Bounded" if quantity == "energy" else "Conserved", timeout=15_000
+            "Bounded" if quantity == "energy" else "Conserved", timeout=PATIENCE_MS
         )
     changes(page, 'live-value[key="quantity.energy"][field=balance]')
     shoot(page, "dashboard")
@@ -78,7 +80,7 @@ def test_from_signing_in_to_an_acknowledged_violation(page, site):
     expect(watcher.locator("live-connection")).to_contain_text("Live")
     drill = start_run(page, site, steps="200000", fault_step="2000")
     alert = watcher.get_by_role("link", name="Momentum is not conserved")
-    expect(alert).to_be_visible(timeout=60_000)
+    expect(alert).to_be_visible(timeout=PATIENCE_MS)
     shoot(watcher, "alert")
     watcher.get_by_role("button", name="Acknowledge").click()
     expect(watcher.get_by_text("operator@acme.example is on it")).to_be_visible()
@@ -94,4 +96,4 @@ def test_a_run_is_cancelled_after_a_question(page, site):
     start_run(page, site, steps=STEPS)
     page.get_by_role("button", name="Stop the run").first.click()
     page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
-    expect(page.get_by_text("Cancelled").first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Cancelled").first).to_be_visible(timeout=PATIENCE_MS)

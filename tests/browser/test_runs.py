@@ -24,7 +24,7 @@ PICTURE = """async (canvas) => {
 @pytest.fixture
 def run_page(page, site):
     """Start a long run, and stop it in the end: the quota is for everybody."""
-    # On a new machine the first request compiles what it needs.
+    # On a new machine its worker compiles first what it needs.
     page.set_default_timeout(90_000)
     sign_in(page, site, "operator@acme.example")
     page.goto(site.address("acme", "/runs/new/"))

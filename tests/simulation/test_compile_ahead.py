@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,7 +25,9 @@ def test_every_method_that_is_offered_is_compiled(monkeypatch):
     monkeypatch.setattr(engine, "advance", note)
     monkeypatch.setattr(fmm, "compile_ahead", accuracies.append)
     said: list[str] = []
-    assert compile_ahead.main(said.append) == 0
+    stepped_back: list[str] = []
+    assert compile_ahead.main(said.append, stepped_back.append) == 0
+    assert stepped_back == list(compile_ahead.STAGES)
     assert accuracies == list(engine.ACCURACIES)
     assert {integrator for integrator, _ in seen} == set(engine.INTEGRATORS)
     assert {force for _, force in seen} == set(engine.FORCES)
@@ -32,6 +36,16 @@ def test_every_method_that_is_offered_is_compiled(monkeypatch):
 
 def test_the_default_comes_first():
     assert next(iter(compile_ahead.STAGES)) == "leapfrog"
+
+
+def test_a_worker_waits_for_no_process_that_is_nicer():
+    code = (
+        "import os; from simulation.compile_ahead import STAGES, step_back\n"
+        "for title in STAGES: step_back(title); print(os.nice(0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before = os.nice(0)
+    assert [int(line) for line in done.stdout.split()] == [before, *[max(before, 10)] * 2]
 
 
 @pytest.fixture
