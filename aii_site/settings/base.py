@@ -88,10 +88,11 @@ SHARED_APPS = [
     "django_cotton",
     "django_htmx",
     "csp",
+    "audit",
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another.
-TENANT_APPS = ["django.contrib.sessions", "monitoring", "simulation", "business"]
-INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+TENANT_APPS = ["django.contrib.sessions", "audit", "monitoring", "simulation", "business"]
+INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 
 MIDDLEWARE = [
     "aii_site.health.HealthMiddleware",
