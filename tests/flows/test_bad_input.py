@@ -84,7 +84,7 @@ BAD_FIELDS = [
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
 def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
-    name, value, acme, owner, client_for
+    name, value, acme, operator, client_for
 ):
     form = {
         "scenario": "plummer",
@@ -99,7 +99,7 @@ def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
         "fault_size": "0.001",
     }
     before = objects.fingerprint("acme")
-    response = client_for(owner, acme).post("/runs/new/", {**form, name: value})
+    response = client_for(operator, acme).post("/runs/new/", {**form, name: value})
     assert response.status_code == 422, response.status_code
     assert b"field-error" in response.content or b"error" in response.content
     assert objects.fingerprint("acme") == before

@@ -24,7 +24,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from aii_site.routing import websocket_urlpatterns
 from tenants.context import NoTenantChosen, tenant_context
 from tenants.models import Membership
-from tenants.permissions import ALL_PERMISSIONS, PERMISSIONS
+from tenants.permissions import ALL_PERMISSIONS, permissions_of
 from tenants.tasks import PlatformTask, TenantTask
 from tests import objects
 from tests.cast import host
@@ -113,7 +113,7 @@ REFUSALS = [
     pytest.param(route, role, id=f"{ids(route)}-{role}")
     for route in OWN_ROUTES
     for role in Membership.Role
-    if permission_of(route[1]) not in PERMISSIONS[role]
+    if permission_of(route[1]) not in permissions_of(role)
 ]
 
 
