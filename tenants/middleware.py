@@ -147,8 +147,8 @@ class MemberMiddleware:
         """Look the membership up once; views and templates read it."""
         request.membership = selectors.find_membership(request.user, request.tenant)  # type: ignore[attr-defined, arg-type]
         response = self.get_response(request)
-        # No proxy keeps a member's page, and nobody sees it again after the member signed out.
-        response.headers.setdefault("Cache-Control", "private, no-cache")
+        # No proxy and no disk keeps a member's page; nobody sees it again after the member left.
+        response.headers.setdefault("Cache-Control", "private, no-store")
         return response
 
     def process_view(

@@ -52,7 +52,7 @@ def test_a_member_signs_in_and_the_session_lies_in_the_tenants_own_schema(operat
 
 
 def test_a_members_page_is_kept_by_no_proxy(client_for, viewer):
-    assert client_for(viewer, "acme").get("/members/")["Cache-Control"] == "private, no-cache"
+    assert client_for(viewer, "acme").get("/members/")["Cache-Control"] == "private, no-store"
 
 
 def test_a_session_is_good_on_one_host_even_for_a_member_of_both(consultant):
