@@ -44,6 +44,8 @@ _TENANT_WRITES = {
 }
 # What the application may read before a tenant is known.
 _APP_READS = ("tenants_tenant", "tenants_domain", "tenants_membership")
+# What the application writes for the platform itself, and no tenant's role may see.
+_APP_WRITES = {"encryption_datakey": "SELECT, INSERT, UPDATE"}
 
 
 def apply_shared_fences() -> None:
@@ -76,6 +78,8 @@ def apply_shared_fences() -> None:
             cursor.execute(
                 _format("CREATE POLICY platform ON public.{} TO {} USING (true)", table, app)
             )
+        for table, rights in _APP_WRITES.items():
+            cursor.execute(_format(f"GRANT {rights} ON public.{{}} TO {{}}", table, app))
         for table, rights in _TENANT_WRITES.items():
             cursor.execute(
                 sql.SQL("GRANT " + rights + " ON public.{} TO {}").format(

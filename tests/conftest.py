@@ -70,6 +70,14 @@ TransactionTestCase._fixture_teardown = lambda self: None
 
 
 @pytest.fixture(autouse=True)
+def _no_keys_in_memory():
+    """Start each test without data keys: those of the last one are in no table any more."""
+    from audit.encryption.cache import CACHE
+
+    CACHE.clear()
+
+
+@pytest.fixture(autouse=True)
 def _clean_redis():
     """Start each test with an empty Redis, as it starts with empty tables."""
     from tenants.redis import get_redis

@@ -56,6 +56,9 @@ def _start_services() -> None:
     os.environ["SECRET_KEY"] = "only-for-tests"
     if given:
         os.environ["AII_TEST_OWN_SERVERS"] = "1"
+        from aii_site.embedded.home import Home
+
+        Home(home).ensure_kek()
     else:
         from aii_site import embedded
 

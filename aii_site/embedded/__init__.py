@@ -101,6 +101,7 @@ class Services:
         self._servers = {"postgres": postgres, "valkey": valkey}
 
         secrets = self.home.secrets(postgres.data if postgres.exists else None)
+        self.home.ensure_kek()
         postgres.prepare(secrets)
         valkey.prepare(secrets["valkey_password"])
         self._report("Starting PostgreSQL")

@@ -89,9 +89,17 @@ SHARED_APPS = [
     "django_htmx",
     "csp",
     "audit",
+    "audit.encryption",
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another.
-TENANT_APPS = ["django.contrib.sessions", "audit", "monitoring", "simulation", "business"]
+TENANT_APPS = [
+    "django.contrib.sessions",
+    "audit",
+    "audit.encryption",
+    "monitoring",
+    "simulation",
+    "business",
+]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 
 MIDDLEWARE = [
