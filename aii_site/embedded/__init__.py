@@ -176,6 +176,13 @@ class Services:
             "NUMBA_CACHE_DIR": str(self.home.path / "numba"),
         }
 
+    @property
+    def superuser_url(self) -> str:
+        """The address of the cluster's superuser: for tests, and for whoever mends a cluster."""
+        password = self.home.secrets(None)["postgres_password"]
+        port = self._servers["postgres"].port
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/{DATABASE}"
+
     def list_names(self) -> list[str]:
         """Return the names of what runs: ``postgres`` and ``valkey``."""
         return list(self._servers)
