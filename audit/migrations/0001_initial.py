@@ -88,7 +88,12 @@ CREATE TABLE audit_anchor (
     means text NOT NULL,
     token bytea NOT NULL
 );
-"""
+""" + "".join(
+    # Hashes and sizes of the whole are for everybody who may read the table (audit.fences).
+    f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+    f"CREATE POLICY for_all ON {table} USING (true) WITH CHECK (true);"
+    for table in ("audit_global_leaf", "audit_global_tile", "audit_checkpoint", "audit_anchor")
+)
 
 # Months are named in UTC. Statement triggers are not inherited, so each partition gets its own.
 PARTITIONS = r"""
