@@ -10,3 +10,7 @@ class EncryptionConfig(AppConfig):
     label = "encryption"
     verbose_name = "Encryption of personal content"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        from audit.encryption import checks  # noqa: F401

@@ -24,9 +24,9 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -118,15 +118,15 @@ class TextSource:
     """Keys in an environment variable."""
 
     def __init__(self, text: str) -> None:
-        self._ring = parse_keyring(text, "AII_KEK")
+        self._text = text
 
     def stamp(self) -> Hashable:
         """Never changes: the process starts anew with another environment."""
         return None
 
     def load(self) -> Keyring:
-        """Return the ring."""
-        return self._ring
+        """Return the ring in the text."""
+        return parse_keyring(self._text, "AII_KEK")
 
 
 class FileSource:
@@ -252,4 +252,22 @@ class LiveKeyring:
         return kek
 
     def _load(self, stamp: Hashable) -> None:
-        self._ring, self._stamp, self._loaded_s = self.source.load(), stamp, time.monotonic()
+        with hidden_frames() as outcome:
+            outcome.append(self.source.load())
+        self._ring, self._stamp, self._loaded_s = outcome[0], stamp, time.monotonic()
+
+
+@contextlib.contextmanager
+def hidden_frames() -> Iterator[list[Any]]:
+    """Raise a ``KekUnusable`` of the block anew, without the frames that hold keys.
+
+    An error page of development shows the variables of every frame.
+    """
+    outcome: list[Any] = []
+    try:
+        yield outcome
+    except KekUnusable as error:
+        refusal = KekUnusable(str(error))
+    else:
+        return
+    raise refusal from None

@@ -22,7 +22,7 @@ from django.views.decorators.debug import sensitive_variables
 from audit.encryption import envelope
 from audit.encryption.cache import CACHE, OpenKey
 from audit.encryption.errors import SealBroken, SubjectErased
-from audit.encryption.keyring import Kek, LiveKeyring, configured_source
+from audit.encryption.keyring import Kek, LiveKeyring, configured_source, hidden_frames
 from audit.encryption.models import DataKey
 
 _SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/+-]{0,127}\Z")
@@ -35,7 +35,9 @@ def keyring() -> LiveKeyring:
     global _keyring
     with _lock:
         if _keyring is None:
-            _keyring = LiveKeyring(configured_source(os.environ, settings.AII_HOME))
+            with hidden_frames() as found:
+                found.append(configured_source(os.environ, settings.AII_HOME))
+            _keyring = LiveKeyring(found[0])
         return _keyring
 
 

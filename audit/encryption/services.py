@@ -135,8 +135,10 @@ def _rewrap_batch(batch: int, using: str) -> int:
         stale = DataKey.objects.using(using).filter(destroyed_at=None).exclude(kek_id=kek.id)
         rows = list(stale.select_for_update().order_by("pk")[:batch])
         for row in rows:
-            data_key = keys.unwrap(ring.find(row.kek_id), row, schema)
-            row.wrapped, row.kek_id = keys.wrap(kek, data_key, row, schema), kek.id
+            old = ring.find(row.kek_id)
+            # Nested: no variable holds the data key.
+            row.wrapped = keys.wrap(kek, keys.unwrap(old, row, schema), row, schema)
+            row.kek_id = kek.id
         DataKey.objects.using(using).bulk_update(rows, ["wrapped", "kek_id"])
     return len(rows)
 
