@@ -7,7 +7,7 @@ import math
 import secrets
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conservation import paillier
@@ -39,6 +39,7 @@ def seal(*values: int) -> list[Ciphertext]:
 
 
 class TestAgainstPlainIntegers:
+    @settings(deadline=None, max_examples=30)
     @given(st.lists(numbers, max_size=8))
     def test_the_proved_sum_is_the_plain_sum(self, values):
         whole = paillier.product(KEY, seal(*values))
@@ -46,6 +47,7 @@ class TestAgainstPlainIntegers:
         assert proof.total == sum(values)
         paillier.verify_sum(KEY, whole, proof, len(values))
 
+    @settings(deadline=None, max_examples=30)
     @given(numbers, numbers)
     def test_a_negated_ciphertext_subtracts(self, first, second):
         a, b = seal(first, second)
@@ -116,6 +118,7 @@ class TestAgainstThePaper:
         # One opening for each ciphertext, and none twice.
         assert len(seen) == 77 * 60
 
+    @settings(deadline=None, max_examples=30)
     @given(st.lists(numbers, min_size=1, max_size=6), st.randoms(use_true_random=False))
     def test_ours_and_the_oracle_read_each_other(self, values, random):
         n, g = KEY.n, 1 + KEY.n
@@ -128,6 +131,7 @@ class TestAgainstThePaper:
         assert proof.total == sum(values)
         assert proof.randomness == naive.randomness(PRIVATE.p, PRIVATE.q, whole.c)
 
+    @settings(deadline=None, max_examples=30)
     @given(numbers)
     def test_the_prepared_table_hides_as_plain_powers_do(self, value):
         for sealed in (TABLE.encrypt(value), paillier.encrypt(KEY, value)):
@@ -320,6 +324,7 @@ class TestReading:
         with pytest.raises(Refused, match="zero"):
             paillier.read_public_key("0" + KEY.to_hex(), bits_min=512)
 
+    @settings(deadline=None, max_examples=30)
     @given(st.text(alphabet="0123456789abcdef", max_size=300))
     def test_any_digits_are_read_exactly_or_refused(self, text):
         try:
