@@ -11,6 +11,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tenants.context import NoTenantChosen
+
 
 @cache
 def get_redis() -> redis.Redis:
@@ -41,5 +43,7 @@ def get_async_redis() -> redis.asyncio.Redis:
 
 def tenant_key(schema: str, *parts: str) -> str:
     """Return ``aii:<schema>:part:part``: no key of one tenant can be spelled as another's."""
-    assert schema and ":" not in schema, schema
+    # Not an assert: python -O would take this fence away.
+    if not schema or ":" in schema:
+        raise NoTenantChosen(f"{schema!r} is not a tenant's schema")
     return ":".join(("aii", schema, *parts))

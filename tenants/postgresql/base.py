@@ -4,7 +4,7 @@ Before each statement the connection is brought in line with ``tenants.context``
 is set to the tenant's schema and, on the application's alias, the role to the tenant's (``SET ROLE
 t_<schema>``), in one round trip and only when the context differs from what this connection last
 applied. ``SET`` is transactional, so whatever rolls back, or hands out another raw connection,
-forgets what was applied.
+forgets what was applied. Statements that would switch unseen are refused (``guard``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from django.utils.functional import cached_property
 from django_tenants.postgresql_backend import base
 
 from tenants.context import PUBLIC_SCHEMA, Chosen, NoTenantChosen, choose, chosen
+from tenants.postgresql.guard import refuse_switch
 from tenants.roles import tenant_role
 
 
@@ -46,6 +47,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # django-tenants chooses "public" for every new connection; here nothing is chosen until
         # somebody does.
         self._ready = True
+        self.execute_wrappers.append(self._execute_aligned)
+
+    def _execute_aligned(
+        self, execute: Any, statement: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Run a statement for the context's tenant, also on a cursor that was made for another."""
+        if not self._setting_search_path:
+            if self.settings_dict.get("TENANT_ROLES", False):
+                refuse_switch(statement)
+            self._handle_search_path()
+        return execute(statement, params, many, context)
 
     @property
     def schema_name(self) -> str | None:
@@ -81,6 +93,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Forget what was applied: a pooled connection comes back with somebody else's tenant."""
         self._applied = None
         super().init_connection_state()
+
+    def _commit(self) -> None:
+        """Commit; a failed transaction is rolled back in silence, with each ``SET`` in it."""
+        status = self.connection.info.transaction_status if self.connection else None
+        if status == psycopg.pq.TransactionStatus.INERROR:
+            self._applied = None
+        super()._commit()
 
     @async_unsafe
     def rollback(self) -> None:

@@ -89,10 +89,13 @@ def test_the_tenants_role_is_refused_elsewhere(statement):
 
 
 def test_the_search_path_alone_does_not_open_another_tenant():
-    with tenant_context("acme"), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL search_path TO globex, public")
+    with tenant_context("acme"), transaction.atomic():
+        assert one_value("SELECT current_user") == "t_acme"
+        # Behind the backend's back: it would refuse to change the path.
+        raw = connection.connection
+        raw.execute("SET LOCAL search_path TO globex, public")
         with pytest.raises(DatabaseError), transaction.atomic():
-            cursor.execute("SELECT count(*) FROM django_session")
+            one_value("SELECT count(*) FROM django_session")
 
 
 def test_shared_tables_show_a_tenant_only_its_own_rows():
