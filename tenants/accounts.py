@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from tenants import selectors
 from tenants.models import User
+from tenants.origin import client_ip
 
 
 class MemberBackend(AuthenticationBackend):
@@ -33,6 +34,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Say that nobody can sign up on their own."""
         return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that rate limits count."""
+        return client_ip(request)
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Leave wrong passwords to axes: a limit by name alone lets a stranger lock anybody out."""
 
     def set_password(self, user: User, password: str) -> None:
         """Write the password and nothing else: the tenant's role may change no other column."""

@@ -159,7 +159,8 @@ class MemberMiddleware:
             return None
         if not request.user.is_authenticated:
             if wants_json(request):
-                return refusal_response(request, NotSignedIn("Sign in first."))
+                why = getattr(request, "signed_out", None) or NotSignedIn("Sign in first.")
+                return refusal_response(request, why)
             query = urlencode({REDIRECT_FIELD_NAME: request.get_full_path()})
             return HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
         if request.membership is None:  # type: ignore[attr-defined]

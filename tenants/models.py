@@ -9,6 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 from django_tenants.models import DomainMixin, TenantMixin
 
 # Reserved by PostgreSQL, by us, or confusing as a host name.
@@ -42,6 +43,8 @@ class Tenant(TenantMixin):
     name = models.CharField(max_length=100)
     provisioned_at = models.DateTimeField()
     provisioned_by = models.CharField(max_length=200)
+    # Owners, auditors and whoever acts on conserved quantities need one anyway.
+    second_factor_for_all = models.BooleanField(default=False)
 
     # The schema is made by services.provision_tenant, in the same transaction as this row.
     auto_create_schema = False
@@ -84,6 +87,8 @@ class User(AbstractBaseUser):
     name = models.CharField(max_length=100, blank=True)
     is_active = models.BooleanField(default=True)
     joined_at = models.DateTimeField()
+    # Raised to end every session of the person, in all tenants.
+    session_epoch = models.PositiveIntegerField(default=0)
 
     objects = UserManager()
 
@@ -99,6 +104,15 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        # What a session is sealed with: a new password or a higher epoch breaks every seal.
+        return salted_hmac(
+            "tenants.models.User.session",
+            f"{self.session_epoch}:{self.password}",
+            secret=secret,
+            algorithm="sha256",
+        ).hexdigest()
 
 
 class Membership(models.Model):

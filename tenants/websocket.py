@@ -2,8 +2,8 @@
 
 The ASGI wrapper only puts ``tenant_host`` and ``session_key`` into the scope; ``admit`` does all
 database work in one synchronous function, because a tenant entered in async code is not safe
-around an ``await``. Consumers call it at connect and again every minute, so that a lost session,
-role or membership ends the stream.
+around an ``await``. Consumers call it at connect and again every minute, so that a lost or idle
+session, a lost role or membership ends the stream.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import close_old_connections
 from django.http.cookie import parse_cookie
 from django.utils.crypto import constant_time_compare
@@ -24,6 +25,7 @@ from tenants.context import tenant_context
 from tenants.errors import Forbidden
 from tenants.models import User
 from tenants.permissions import check_permission
+from tenants.sessions.services import is_idle
 
 
 class SignedOut(Forbidden):
@@ -79,18 +81,20 @@ def admit(host: str, session_key: str, permission: str) -> Admission:
     if tenant is None:
         raise NoAccess("No tenant lives at this address.")
     with tenant_context(tenant.schema_name):
-        user = _user_of_session(session_key)
+        session = import_module(settings.SESSION_ENGINE).SessionStore(session_key or None)
+        user = _user_of_session(session)
         if user is None:
             raise SignedOut("Sign in again.")
         membership = selectors.find_membership(user, tenant)
         if membership is None:
             raise NoAccess("You are not a member of this tenant.")
+        if is_idle(session, membership):
+            raise SignedOut("Signed out for want of activity.")
         check_permission(membership, permission)
         return Admission(tenant.schema_name, str(user.pk), user.email)
 
 
-def _user_of_session(session_key: str) -> User | None:
-    session = import_module(settings.SESSION_ENGINE).SessionStore(session_key or None)
+def _user_of_session(session: SessionBase) -> User | None:
     user_id = session.get(SESSION_KEY)
     if not user_id:
         return None

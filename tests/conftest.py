@@ -5,18 +5,20 @@ signed in as them.
 from __future__ import annotations
 
 import os
+import time
+import uuid
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 from django.test import Client, TransactionTestCase
 from psycopg import sql
 
 from tenants.context import public_context, tenant_context
 from tenants.models import Tenant, User
+from tenants.sessions import store
 from tests.cast import NOON, PEOPLE, host
 
 __all__ = ["NOON"]
@@ -44,10 +46,7 @@ def clean_database() -> None:
     """Empty every tenant's tables, drop tenants that a test made, and flush this worker's Redis."""
     from tenants.redis import get_redis
 
-    with psycopg.connect(os.environ["AII_TEST_SUPERUSER_URL"], autocommit=True) as owner:
-        # The log only grows: nobody but the cluster's superuser can empty it, and he must say so.
-        owner.execute("SET session_replication_role = replica")
-        owner.execute("SET event_triggers = off")
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         extra = owner.execute(
             "SELECT id, schema_name FROM tenants_tenant WHERE slug NOT IN ('acme', 'globex')"
         ).fetchall()
@@ -59,7 +58,6 @@ def clean_database() -> None:
         tables = owner.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
             " AND tablename <> 'django_migrations'"
-            " OR schemaname = 'public' AND tablename LIKE 'audit\\_%'"
         ).fetchall()
         owner.execute(
             sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(
@@ -71,14 +69,6 @@ def clean_database() -> None:
 
 # Django's flush would empty the cast's tables as well; clean_database does what it is for.
 TransactionTestCase._fixture_teardown = lambda self: None
-
-
-@pytest.fixture(autouse=True)
-def _no_keys_in_memory():
-    """Start each test without data keys: those of the last one are in no table any more."""
-    from audit.encryption.cache import CACHE
-
-    CACHE.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -149,10 +139,13 @@ def consultant(db) -> User:
 
 def session_for(user: User, slug: str) -> str:
     """Return the key of a new session of this person on this tenant's host."""
+    now_s = time.time()
     with tenant_context(slug):
-        session = SessionStore()
+        session = store.SessionStore()
         session[SESSION_KEY] = str(user.pk)
-        session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+        session[BACKEND_SESSION_KEY] = "tenants.accounts.MemberBackend"
+        session[store.SIGNED_IN_AT] = session[store.SEEN_AT] = now_s
+        session[store.PUBLIC_ID] = str(uuid.uuid4())
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.save()
         return session.session_key

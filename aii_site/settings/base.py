@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ AII_BASE_HOST = os.environ.get("AII_BASE_HOST", "localhost")
 # web, worker, scheduler, collector, reporter or command.
 AII_PROCESS = os.environ.get("AII_PROCESS", "command")
 AII_CHECK_SESSION_EVERY_S = 60
+# Whoever may do more than look is signed out after so long without doing anything.
+AII_IDLE_MINUTES = float(os.environ.get("AII_IDLE_MINUTES", "30"))
+# Proxies in front of us that append to X-Forwarded-For; what others wrote there is not believed.
+AII_TRUSTED_PROXIES = int(os.environ.get("AII_TRUSTED_PROXIES", "0"))
+# A folder of files named by the first five digits of a SHA-1, or an https address that answers so.
+AII_BREACHED_PASSWORDS = os.environ.get("AII_BREACHED_PASSWORDS", "")
 # Processes that a large run is shared out among; the result does not depend on it.
 AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
 
@@ -89,17 +96,10 @@ SHARED_APPS = [
     "django_htmx",
     "csp",
     "audit",
-    "audit.encryption",
 ]
-# Sessions are a tenant's own: a session key of one host means nothing on another.
-TENANT_APPS = [
-    "django.contrib.sessions",
-    "audit",
-    "audit.encryption",
-    "monitoring",
-    "simulation",
-    "business",
-]
+# Sessions are a tenant's own: a session key of one host means nothing on another. So are the wrong
+# passwords that axes counts.
+TENANT_APPS = ["tenants.sessions", "axes", "audit", "monitoring", "simulation", "business"]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 
 MIDDLEWARE = [
@@ -109,16 +109,18 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "tenants.middleware.TenantMiddleware",
-    "tenants.journal.OriginMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "tenants.middleware.MemberMiddleware",
+    "tenants.sessions.middleware.IdleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    # Last: it puts its own answer in the place of the form's when somebody is locked out.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "aii_site.urls"
@@ -157,9 +159,14 @@ TEMPLATES = [
 COTTON_DIR = "cotton"
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["tenants.accounts.MemberBackend"]
-# scrypt: memory-hard and in the standard library; the others still verify old hashes.
+AUTHENTICATION_BACKENDS = [
+    # Refuses whoever is locked out, and signs nobody in.
+    "axes.backends.AxesStandaloneBackend",
+    "tenants.accounts.MemberBackend",
+]
+# The first one hashes; the others still verify old hashes, which are made anew at the next sign-in.
 PASSWORD_HASHERS = [
+    "tenants.passwords.Argon2",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
@@ -170,6 +177,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "tenants.passwords.BreachedPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -182,6 +190,23 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = None
 
+# Five wrong passwords for one name from one address, and a pause of a quarter of an hour: by the
+# address alone an office locks itself out, by the name alone a stranger locks anybody out.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_USERNAME_CALLABLE = "tenants.lockout.name_of"
+AXES_CLIENT_IP_CALLABLE = "tenants.origin.client_ip"
+AXES_LOCKOUT_CALLABLE = "tenants.lockout.locked_out_response"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "login", "email"]
+# The audit log says who signed in.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
+
+SESSION_ENGINE = "tenants.sessions.store"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
@@ -259,5 +284,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"psycopg.pool": {"level": "ERROR"}},
+    # axes writes a line for each wrong password, with the name in it.
+    "loggers": {"psycopg.pool": {"level": "ERROR"}, "axes": {"level": "ERROR"}},
 }

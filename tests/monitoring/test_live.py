@@ -109,7 +109,7 @@ class TestWhoIsLetIn:
         key = session_for(viewer, "acme")
 
         def sign_out():
-            from django.contrib.sessions.models import Session
+            from tenants.sessions.models import PersonSession as Session
 
             with tenant_context("acme"):
                 Session.objects.filter(pk=key).delete()

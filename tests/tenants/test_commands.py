@@ -87,8 +87,8 @@ class TestProvisionTenant:
 
 def test_migrate_finds_a_schema_that_lags_behind_and_only_that(acme):
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
-        owner.execute("DELETE FROM acme.django_migrations WHERE app = 'sessions'")
-        owner.execute("DROP TABLE acme.django_session")
+        owner.execute("DELETE FROM acme.django_migrations WHERE app = 'people_sessions'")
+        owner.execute("DROP TABLE acme.person_session")
     try:
         check = manage("migrate", "--check", "--json")
         assert check.returncode == 1

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 from channels.db import database_sync_to_async
-from django.contrib.sessions.models import Session
 from django.db import DatabaseError, ProgrammingError, connection, transaction
 from django.utils import timezone
 
 from tenants.context import NoTenantChosen, current_schema, public_context, tenant_context
 from tenants.models import Membership, Tenant, User
+from tenants.sessions.models import PersonSession as Session
 from tests.cast import PEOPLE
 
 pytestmark = pytest.mark.django_db
@@ -73,8 +73,8 @@ def test_the_right_tenant_is_used_after_a_rollback_inside_which_it_was_switched(
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT * FROM globex.django_session",
-        "DELETE FROM globex.django_session",
+        "SELECT * FROM globex.person_session",
+        "DELETE FROM globex.person_session",
         "SELECT * FROM acme.django_migrations",
         "SELECT count(*) FROM public.django_migrations",
         "CREATE TABLE acme.mine (id int)",
@@ -95,7 +95,7 @@ def test_the_search_path_alone_does_not_open_another_tenant():
         raw = connection.connection
         raw.execute("SET LOCAL search_path TO globex, public")
         with pytest.raises(DatabaseError), transaction.atomic():
-            one_value("SELECT count(*) FROM django_session")
+            one_value("SELECT count(*) FROM person_session")
 
 
 def test_shared_tables_show_a_tenant_only_its_own_rows():

@@ -7,10 +7,10 @@ import os
 import psycopg
 import pytest
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.test import Client
 
 from tenants.context import tenant_context
+from tenants.sessions.models import PersonSession as Session
 from tests.cast import PASSWORD, host
 
 pytestmark = pytest.mark.django_db

@@ -38,7 +38,7 @@ def test_a_provisioned_tenant_answers_to_its_host_and_has_tables_behind_its_own_
     assert tenant is not None
     assert tenant.name == "Initech"
     with tenant_context("initech"), connection.cursor() as cursor:
-        cursor.execute("SELECT current_user, (SELECT count(*) FROM django_session)")
+        cursor.execute("SELECT current_user, (SELECT count(*) FROM person_session)")
         assert cursor.fetchone() == ("t_initech", 0)
 
 

@@ -1,0 +1,33 @@
+"""Let somebody who is locked out for wrong passwords try again at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from tenants import lockout, selectors
+from tenants.context import tenant_context
+
+
+class Command(BaseCommand):
+    """See the module."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("email", help="the name that was tried")
+        parser.add_argument("--tenant", required=True, metavar="SLUG", help="on whose host")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Unlock, or say in a sentence why not (exit code 2)."""
+        if options["tenant"] not in selectors.list_schemas():
+            self.stderr.write(f"There is no tenant {options['tenant']!r}.")
+            raise SystemExit(2)
+        with tenant_context(options["tenant"]):
+            count = lockout.unlock(options["email"])
+        if not count:
+            self.stderr.write(f"Nobody tried {options['email']} with a wrong password there.")
+            raise SystemExit(2)
+        self.stdout.write(f"{options['email']} may sign in again.")
