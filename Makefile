@@ -8,6 +8,7 @@ COMPILE = --universal --generate-hashes --python-version 3.11 --quiet
 # What `check --deploy` looks at, with values made up on the spot: nothing here is a secret of anybody.
 PRODUCTION = DJANGO_SETTINGS_MODULE=aii_site.settings.production AII_BASE_HOST=aii.example \
 	SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	AII_KEK="$$($(RUN) -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())')" \
 	DATABASE_URL=postgresql://aii_app@127.0.0.1:5432/aii \
 	DATABASE_OWNER_URL=postgresql://aii_owner@127.0.0.1:5432/aii \
 	REDIS_URL=redis://127.0.0.1:6379/0

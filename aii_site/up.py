@@ -138,7 +138,11 @@ def start_platform(home: Home, environment: Mapping[str, str], supervisor: Super
 def schema_digest(environment: Mapping[str, str]) -> str:
     """Return a digest of all that decides what the database looks like, and of which it is."""
     digest = hashlib.sha256(environment["DATABASE_URL"].encode())
-    sources = [*CHECKOUT.glob("*/migrations/*.py"), *CHECKOUT.glob("tenants/**/*.py")]
+    sources = [
+        *CHECKOUT.glob("*/migrations/*.py"),
+        *CHECKOUT.glob("audit/*/migrations/*.py"),
+        *CHECKOUT.glob("tenants/**/*.py"),
+    ]
     for path in [CHECKOUT / "requirements.lock", *sorted(set(sources))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -156,10 +160,12 @@ def external_environment(home: Home) -> dict[str, str]:
         )
     home.create()
     home.lock()
+    secret_key = os.environ.get("SECRET_KEY") or home.secrets(None)["secret_key"]
+    home.ensure_kek()
     return {
         "AII_HOME": str(home.path),
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(home.path / "numba"),
-        "SECRET_KEY": os.environ.get("SECRET_KEY") or home.secrets(None)["secret_key"],
+        "SECRET_KEY": secret_key,
     }
 
 

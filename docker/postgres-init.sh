@@ -13,3 +13,6 @@ CREATE DATABASE aii OWNER aii_owner;
 REVOKE ALL ON DATABASE aii FROM PUBLIC;
 GRANT CONNECT ON DATABASE aii TO aii_app;
 SQL
+# The event triggers that guard the audit log: only a superuser can make them.
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname aii \
+    --file "${AII_FENCE:-/aii/fence.sql}"

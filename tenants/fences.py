@@ -12,9 +12,12 @@ fence; ``manage.py check --deploy`` warns of it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connections
 from psycopg import sql
 
+from audit.fences import fence_log
 from tenants.owner import OWNER_ALIAS
 from tenants.roles import TENANT_GROUP, tenant_role
 
@@ -45,6 +48,8 @@ _TENANT_WRITES = {
 }
 # What the application may read before a tenant is known.
 _APP_READS = ("tenants_tenant", "tenants_domain", "tenants_membership")
+# What the application writes for the platform itself, and no tenant's role may see.
+_APP_WRITES = {"encryption_datakey": "SELECT, INSERT, UPDATE"}
 
 
 def apply_shared_fences() -> None:
@@ -77,12 +82,16 @@ def apply_shared_fences() -> None:
             cursor.execute(
                 _format("CREATE POLICY platform ON public.{} TO {} USING (true)", table, app)
             )
+        for table, rights in _APP_WRITES.items():
+            cursor.execute(_format(f"GRANT {rights} ON public.{{}} TO {{}}", table, app))
         for table, rights in _TENANT_WRITES.items():
             cursor.execute(
                 sql.SQL("GRANT " + rights + " ON public.{} TO {}").format(
                     sql.Identifier(table), sql.Identifier(TENANT_GROUP)
                 )
             )
+        # The platform's own entries come from its processes, never from a tenant's request.
+        fence_log(cursor, "public", app=app, writers=(app,), tenants=TENANT_GROUP)
 
 
 def apply_tenant_fence(schema: str) -> None:
@@ -99,9 +108,7 @@ def apply_tenant_fence(schema: str) -> None:
             ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
             ("USAGE, SELECT", "SEQUENCES"),
         ):
-            cursor.execute(
-                _format(f"GRANT {rights} ON ALL {kind} IN SCHEMA {{}} TO {{}}", schema, role)
-            )
+            _grant_own(cursor, schema, role, rights, kind)
             # Tables that a later migration adds are granted as they are made.
             cursor.execute(
                 _format(
@@ -111,6 +118,21 @@ def apply_tenant_fence(schema: str) -> None:
                 )
             )
         cursor.execute(_format("REVOKE ALL ON {}.django_migrations FROM {}", schema, role))
+        fence_log(cursor, schema, app=app, writers=(role,))
+
+
+def _grant_own(cursor: Any, schema: str, role: str, rights: str, kind: str) -> None:
+    """Grant rights on what the owner owns in a schema; the log's tables are not among it."""
+    cursor.execute(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relkind = ANY(%s) AND pg_has_role(c.relowner, 'USAGE')"
+        " AND c.relname NOT LIKE 'audit\\_%%'",
+        [schema, ["S"] if kind == "SEQUENCES" else ["r", "p", "v"]],
+    )
+    for (name,) in cursor.fetchall():
+        cursor.execute(
+            _format(f"GRANT {rights} ON {kind[:-1]} {{}}.{{}} TO {{}}", schema, name, role)
+        )
 
 
 def app_role() -> str:

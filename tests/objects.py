@@ -72,7 +72,7 @@ def fingerprint(schema: str) -> dict[str, str]:
     with tenant_context(schema), connection.cursor() as cursor:
         cursor.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename NOT IN"
-            " ('django_migrations', 'person_session')",
+            " ('django_migrations', 'person_session') AND tablename !~ '^audit_entry_'",
             [schema],
         )
         tables = [row[0] for row in cursor.fetchall()]

@@ -2,7 +2,8 @@
 
 The controller starts them in a temporary home and migrates one template database with two tenants;
 each xdist worker works on a clone of its own. With DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL
-set, those servers are used instead.
+set, those servers are used instead; AII_TEST_SUPERUSER_URL then names their superuser, who alone
+can empty the log.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from psycopg import sql
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+SUPERUSER = "AII_TEST_SUPERUSER_URL"
 _cleanup = contextlib.ExitStack()
 
 
@@ -48,14 +50,18 @@ def pytest_unconfigure(config):
 
 def _start_services() -> None:
     given = [name for name in NAMES if os.environ.get(name)]
-    if given and len(given) < len(NAMES):
-        sys.exit(f"Set all of {', '.join(NAMES)} to test on your own servers, or none of them.")
+    if given and (len(given) < len(NAMES) or SUPERUSER not in os.environ):
+        names = ", ".join([*NAMES, SUPERUSER])
+        sys.exit(f"Set all of {names} to test on your own servers, or none of them.")
     home = Path(tempfile.mkdtemp(prefix="aii-test-"))
     _cleanup.callback(shutil.rmtree, home, ignore_errors=True)
     os.environ["AII_HOME"] = str(home)
     os.environ["SECRET_KEY"] = "only-for-tests"
     if given:
         os.environ["AII_TEST_OWN_SERVERS"] = "1"
+        from aii_site.embedded.home import Home
+
+        Home(home).ensure_kek()
     else:
         from aii_site import embedded
 
@@ -63,6 +69,7 @@ def _start_services() -> None:
         services.start()
         _cleanup.callback(services.stop)
         os.environ.update(services.environment)
+        os.environ[SUPERUSER] = services.superuser_url
     # Compiled kernels may be kept between runs: they depend on the code and the processor alone.
     os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".aii" / "numba")
     os.environ["AII_TEST_RUN"] = secrets.token_hex(4)
@@ -87,6 +94,8 @@ def _make_template() -> None:
     name = _template_name()
     with _owner() as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(_with_database(os.environ[SUPERUSER], name), autocommit=True) as superuser:
+        superuser.execute((ROOT / "audit" / "fence.sql").read_text())
     _cleanup.callback(_drop, name)
     environment = {
         **os.environ,
@@ -115,6 +124,7 @@ def _clone_template(worker: str) -> None:
     _cleanup.callback(_drop, name)
     os.environ["DATABASE_URL"] = _with_database(os.environ["AII_TEST_APP_URL"], name)
     os.environ["DATABASE_OWNER_URL"] = _with_database(os.environ["AII_TEST_OWNER_URL"], name)
+    os.environ[SUPERUSER] = _with_database(os.environ[SUPERUSER], name)
     # Each worker has a Redis database of its own, too.
     number = 1 + int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
     base = os.environ.setdefault("AII_TEST_REDIS_URL", os.environ["REDIS_URL"])

@@ -101,6 +101,7 @@ class Services:
         self._servers = {"postgres": postgres, "valkey": valkey}
 
         secrets = self.home.secrets(postgres.data if postgres.exists else None)
+        self.home.ensure_kek()
         postgres.prepare(secrets)
         valkey.prepare(secrets["valkey_password"])
         self._report("Starting PostgreSQL")
@@ -174,6 +175,13 @@ class Services:
             "AII_HOME": str(self.home.path),
             "NUMBA_CACHE_DIR": str(self.home.path / "numba"),
         }
+
+    @property
+    def superuser_url(self) -> str:
+        """The address of the cluster's superuser: for tests, and for whoever mends a cluster."""
+        password = self.home.secrets(None)["postgres_password"]
+        port = self._servers["postgres"].port
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/{DATABASE}"
 
     def list_names(self) -> list[str]:
         """Return the names of what runs: ``postgres`` and ``valkey``."""

@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from audit.encryption.keyring import SETTINGS, home_file, new_key_text
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -60,7 +62,9 @@ def file_errors_as_sentences(place: Path) -> Iterator[None]:
 
 
 class Home:
-    """One folder: ``secrets.json``, ``layout.json``, ``runtime.json``, ``lock``, ``logs/``."""
+    """One folder: ``secrets.json``, ``layout.json``, ``runtime.json``, ``lock``, ``logs/``,
+    ``keys/``.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
@@ -172,6 +176,26 @@ class Home:
             kept["secret_key"] = secrets.token_urlsafe(64)
             self.write_json("secrets.json", kept)
         return kept
+
+    def ensure_kek(self) -> None:
+        """Make the key that wraps the data keys, once, unless the environment names another.
+
+        Raises ``ServiceError`` when the one made earlier is gone: a new one would open nothing.
+        """
+        if any(os.environ.get(name) for name in SETTINGS):
+            return
+        file = home_file(self.path)
+        was_made = self.read_json("keys.json").get("made", False)
+        if not file.path.exists():
+            if was_made:
+                raise ServiceError(
+                    f"{file.path} is missing, and personal content opens with nothing else. Put it "
+                    "back from a copy, or name another key: AII_KEK_FILE=/path/to/file."
+                )
+            with file_errors_as_sentences(file.path):
+                file.write(new_key_text() + "\n")
+        if not was_made:
+            self.write_json("keys.json", {"made": True})
 
 
 def runtime_environment(home: Path | None = None) -> dict[str, str]:

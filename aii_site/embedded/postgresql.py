@@ -29,6 +29,7 @@ from aii_site.embedded.home import Home, ServiceError, disk_full
 DATABASE = "aii"
 OWNER = "aii_owner"
 APPLICATION = "aii_app"
+FENCE = Path(__file__).resolve().parents[2] / "audit" / "fence.sql"
 
 ALWAYS = {
     "listen_addresses": "127.0.0.1",
@@ -207,6 +208,12 @@ class PostgreSQL:
                 connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
             connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
             connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {APPLICATION}")
+        self.fence(DATABASE)
+
+    def fence(self, database: str) -> None:
+        """Let the superuser's event triggers guard the log in a database, whoever owns it."""
+        with self._connect(database) as connection:
+            connection.execute(FENCE.read_text())
 
     def stop(self) -> None:
         """Shut down fast, then at once, then by force (the next start recovers)."""

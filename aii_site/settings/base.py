@@ -96,10 +96,19 @@ SHARED_APPS = [
     "django_htmx",
     "csp",
     "audit",
+    "audit.encryption",
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another. So are the wrong
 # passwords that axes counts.
-TENANT_APPS = ["tenants.sessions", "axes", "audit", "monitoring", "simulation", "business"]
+TENANT_APPS = [
+    "tenants.sessions",
+    "axes",
+    "audit",
+    "audit.encryption",
+    "monitoring",
+    "simulation",
+    "business",
+]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 
 MIDDLEWARE = [
@@ -109,6 +118,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "tenants.middleware.TenantMiddleware",
+    "tenants.journal.OriginMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -57,6 +57,7 @@ def initialise(cluster: PostgreSQL, **passwords: str) -> subprocess.CompletedPro
         cwd=CHECKOUT,
         env={
             "PATH": f"{embedded.bin_dir()}:{os.environ['PATH']}",
+            "AII_FENCE": "audit/fence.sql",
             "POSTGRES_USER": "postgres",
             "PGHOST": "127.0.0.1",
             "PGPORT": str(cluster.port),

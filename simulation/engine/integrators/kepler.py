@@ -7,8 +7,10 @@ functions of the anomaly s, dt = r ds:
     dt = r G_1 + (x.v) G_2 + GM G_3,    x' = f x + g v,    f = 1 - GM G_2/r,    g = dt - GM G_3.
 
 One formula serves ellipse, parabola and hyperbola. dt grows with s (its derivative is the distance
-r' > 0), so the root is unique: Newton's iteration inside a bracket always ends. It starts from the
-series of s in dt to third order. A step below 1e-9 of s is the last: the next would be below 1e-18.
+r' > 0), so the root is unique: Newton's iteration inside a bracket always ends. A step that is not
+half the one before the last is left to halving the bracket: Newton's own may go to and fro between
+two places for ever. It starts from the series of s in dt to third order. A step below 1e-9 of s is
+the last: the next would be below 1e-18.
 
 Only +, -, *, / and square roots, which IEEE 754 defines to the last bit: the c_n come from their
 series, after halving the argument, and are doubled back. The bits do not depend on a library.
@@ -73,6 +75,7 @@ def _anomaly(dt, r, per_r, rv, gm, beta):
     third = 0.5 * rv * rv * per_r - zeta * (1.0 / 6.0)
     s = first * (1.0 - 0.5 * turn + first * first * per_r * third)
     before = -1.0
+    moved = moved_before = math.inf
     if not 0.0 < s < 2.0 * first:
         s = first
     for _ in range(_ITERATIONS_MAX):
@@ -94,10 +97,11 @@ def _anomaly(dt, r, per_r, rv, gm, beta):
             g1 = s * c1 + change * (1.0 - beta * s * s * c2)
             break
         following = s + change
-        if not low <= following <= high:
+        if abs(change) > 0.5 * moved_before or not low <= following <= high:
             following = 2.0 * low + first if high == math.inf else 0.5 * (low + high)
         if following in (s, before):
             break
+        moved_before, moved = moved, abs(following - s)
         before, s = s, following
     return g1, g2, g3
 

@@ -9,7 +9,7 @@ from importlib import resources
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conservation import Kind, Status
@@ -72,6 +72,8 @@ class TestKeplersOrbit:
         kepler.drift_on_orbit(x[None], v[None], 0, gm, dt)
         return x, v
 
+    # Half a period from the nearest point: Newton's iteration alone goes to and fro for ever.
+    @example(eccentricity=0.49609375, radius=0.3, parts=2, gm=1.0)
     @settings(max_examples=200, deadline=None)
     @given(
         eccentricity=st.floats(0.0, 0.95),
