@@ -9,6 +9,7 @@ from django.views.generic import TemplateView
 urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.account.urls")),
     path("", include("tenants.urls")),
+    path("", include("tenants.approvals.urls")),
     path("", include("monitoring.urls")),
     path("", include("simulation.urls")),
 ]

@@ -8,3 +8,11 @@ class SimulationConfig(AppConfig):
 
     name = "simulation"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Offer what two people have to want."""
+        from simulation.services import faults, quotas
+        from tenants.approvals.kinds import register_kind
+
+        for kind in (faults.KIND, quotas.KIND):
+            register_kind(kind)

@@ -215,6 +215,16 @@ class RunRequestWithFault(RunRequest):
     )
     fault_body = _whole("Body", "Enter the body's number.")
     fault_size = _number("Relative size", "Enter a size.")
+    fault_reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Read by the person who approves.",
+        error_messages={
+            "required": "Say why you ask for the fault.",
+            "max_length": "Use at most 500 characters.",
+        },
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -224,6 +234,7 @@ class RunRequestWithFault(RunRequest):
             needed = NEEDED_FOR.get(str(self.data.get("fault_kind")), ())
             for name in NEEDED_FOR["momentum"] + NEEDED_FOR["reading"]:
                 self.fields[name].required = name in needed
+            self.fields["fault_reason"].required = bool(needed)
         self.fields["fault_step"].initial = self.chosen.steps // 2
         self.fields["fault_step"].help_text = "Any step of the run."
         self.fields["fault_body"].initial = 1
@@ -271,3 +282,19 @@ class RunRequestWithFault(RunRequest):
 def find_chosen(name: str | None) -> Scenario:
     """Return the scenario of that name, or the first one offered for any other name."""
     return engine.SCENARIOS.get(name or "", engine.SCENARIOS[DEFAULT_SCENARIO])
+
+
+class QuotaRequest(forms.Form):
+    """Another limit of runs at once, and why."""
+
+    active_max = _whole("Runs at once", "Enter how many runs.")
+    reason = forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Read by the person who approves.",
+        error_messages={
+            "required": "Say why you ask.",
+            "max_length": "Use at most 500 characters.",
+        },
+    )

@@ -72,8 +72,10 @@ class Run(models.Model):
     accuracy = models.FloatField(null=True)
     # Null: the scenario's own softening length.
     softening_tu = models.FloatField(null=True)
-    # The keys of engine.Fault; null when the run carries none.
+    # The keys of engine.Fault; null when the run carries none. Who let it start, by which approval.
     fault = models.JSONField(null=True)
+    approval_id = models.UUIDField(null=True)
+    approved_by_email = models.EmailField(blank=True)
     proof = models.CharField(max_length=16, choices=Proof)
     estimate_s = models.FloatField()
 
@@ -259,3 +261,20 @@ class RunResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} at step {self.step}"
+
+
+class RunsQuota(models.Model):
+    """How many runs the tenant may have at once; the newest row holds, the others are its past."""
+
+    active_max = models.PositiveSmallIntegerField()
+    granted_at = models.DateTimeField()
+    granted_by_email = models.EmailField()
+    approval_id = models.UUIDField(unique=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(active_max__gte=1), name="runs_quota_at_least_one")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.active_max} runs at once"

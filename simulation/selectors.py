@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from simulation import engine, frames
 from simulation.figures import count
-from simulation.models import Checkpoint, Run, RunQuerySet, RunResult
-from simulation.services.requests import RunUnknown
+from simulation.models import Checkpoint, Run, RunQuerySet, RunResult, RunsQuota
+from simulation.services.requests import find_run
 from simulation.wording import describe_proof, describe_proof_of
 from tenants.errors import NotFound
 
@@ -23,10 +25,7 @@ class NoState(NotFound):
 
 def get_run(run_id: UUID) -> Run:
     """Return a run of this tenant, or raise ``RunUnknown``."""
-    run = Run.objects.filter(pk=run_id).first()
-    if run is None:
-        raise RunUnknown("There is no such run here.")
-    return run
+    return find_run(run_id)
 
 
 def list_runs(*, state: str = "", scenario: str = "") -> RunQuerySet:
@@ -42,6 +41,11 @@ def list_runs(*, state: str = "", scenario: str = "") -> RunQuerySet:
 def count_active() -> int:
     """Return how many runs wait or compute."""
     return Run.objects.active().count()
+
+
+def list_quotas() -> QuerySet[RunsQuota]:
+    """Return the limits of runs at once that were granted, the newest first."""
+    return RunsQuota.objects.order_by("-pk")[:20]
 
 
 def get_final_state(run: Run) -> engine.State:

@@ -19,4 +19,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/summary.json", downloads.summary_json, name="summary"),
     path("runs/<uuid:run_id>/state.npz", downloads.final_state_npz, name="state_npz"),
     path("runs/<uuid:run_id>/state.csv", downloads.final_state_csv, name="state_csv"),
+    path("quotas/", views.quotas, name="quotas"),
+    path("quotas/request/", views.request_quota, name="request_quota"),
 ]

@@ -19,15 +19,18 @@ from simulation.cost import estimate_cost, is_measured
 from simulation.figures import length_of_time, sci
 from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
+from simulation.quota import get_runs_active_max
 from simulation.wording import (
+    describe_fault,
     describe_force,
     describe_method,
     describe_proof_of,
     describe_run,
     title_of_integrator,
 )
-from tenants.models import User
-from tenants.permissions import check_permission, has_permission, require_permission
+from tenants.approvals.models import ApprovalRequest
+from tenants.models import Membership, User
+from tenants.permissions import has_permission, require_permission
 
 RUNS_ON_A_PAGE = 25
 NAMED_MAX = 20
@@ -63,7 +66,7 @@ def runs(request: HttpRequest) -> HttpResponse:
             if value
         ),
         "active": selectors.count_active(),
-        "active_max": services.RUNS_ACTIVE_MAX,
+        "active_max": get_runs_active_max(),
     }
     return render(request, "simulation/runs.html", context)
 
@@ -84,26 +87,34 @@ def new_run(request: HttpRequest) -> HttpResponse:
         return render(request, "simulation/run_form.html", _form_context(form), status=422)
     cleaned, wanted = form.cleaned_data, form.engine_request
     assert wanted is not None  # the form is valid
-    run = services.request_run(
-        acting_user=_person(request),
-        scenario=form.chosen.name,
-        bodies=cleaned.get("bodies"),
-        steps=cleaned["steps"],
-        dt_tu=cleaned["dt_tu"],
-        seed=cleaned.get("seed") or 0,
-        integrator=wanted.integrator,
-        force=wanted.force,
-        accuracy=wanted.accuracy,
-        softening_tu=wanted.softening,
-        fault=form.fault,
-        requested_at=timezone.now(),
+    inputs: dict[str, Any] = {
+        "scenario": form.chosen.name,
+        "bodies": cleaned.get("bodies"),
+        "steps": cleaned["steps"],
+        "dt_tu": cleaned["dt_tu"],
+        "seed": cleaned.get("seed") or 0,
+        "integrator": wanted.integrator,
+        "force": wanted.force,
+        "accuracy": wanted.accuracy,
+        "softening_tu": wanted.softening,
+        "requested_at": timezone.now(),
+    }
+    if form.fault is None:
+        return redirect(services.request_run(acting_user=_person(request), **inputs))
+    asked = services.ask_for_fault(
+        membership=_member(request), fault=form.fault, reason=cleaned["fault_reason"], **inputs
     )
-    return redirect(run)
+    return _asked(request, asked)
+
+
+def _asked(request: HttpRequest, asked: ApprovalRequest) -> HttpResponse:
+    messages.info(request, "Asked. The run starts when somebody else has approved it.")
+    return redirect(asked)
 
 
 def _form(request: HttpRequest) -> forms.RunRequest:
     values = request.POST if request.method == "POST" else request.GET
-    may_inject = has_permission(request.membership, "simulation.inject_fault")  # type: ignore[attr-defined]
+    may_inject = has_permission(_member(request), "simulation.inject_fault")
     kind = forms.RunRequestWithFault if may_inject else forms.RunRequest
     bound = values if request.method == "POST" or "steps" in values else None
     return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
@@ -121,7 +132,7 @@ def _form_context(form: forms.RunRequest) -> dict[str, Any]:
 
 def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
     active = selectors.count_active()
-    context: dict[str, Any] = {"active": active, "active_max": services.RUNS_ACTIVE_MAX}
+    context: dict[str, Any] = {"active": active, "active_max": get_runs_active_max()}
     if form.is_bound:
         form.is_valid()
         wanted = form.engine_request
@@ -174,7 +185,8 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "laws": selectors.list_laws(found),
         "proof": describe_proof_of(found),
         "has_state": hasattr(found, "result"),
-        "fault": found.fault,
+        "fault": describe_fault(found.fault) if found.fault else "",
+        "may_run_again": not found.is_active and has_permission(_member(request), _again(found)),
         "tab": tab,
         **(_bodies_context(found) if tab == "bodies" else {}),
         "plotly_version": version(),
@@ -248,16 +260,67 @@ def cancel_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_POST
 @require_permission("simulation.request_run")
 def rerun_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Ask for the same run again; one with a fault needs the permission to inject it."""
-    old = selectors.get_run(run_id)
+    """Ask for the same run again; one with a fault waits for somebody else once more."""
+    old, now = selectors.get_run(run_id), timezone.now()
     if old.fault:
-        check_permission(request.membership, "simulation.inject_fault")  # type: ignore[attr-defined]
-    found = services.rerun_run(
-        acting_user=_person(request), run_id=run_id, requested_at=timezone.now()
+        member = _member(request)
+        return _asked(
+            request, services.ask_again(membership=member, run_id=run_id, requested_at=now)
+        )
+    return redirect(
+        services.rerun_run(acting_user=_person(request), run_id=run_id, requested_at=now)
     )
-    return redirect(found)
+
+
+def _again(old: Run) -> str:
+    return "simulation.inject_fault" if old.fault else "simulation.request_run"
+
+
+@require_GET
+@require_permission("simulation.view")
+def quotas(request: HttpRequest) -> HttpResponse:
+    """Show how many runs are possible at once, and how many there are."""
+    return _quotas_page(request, forms.QuotaRequest())
+
+
+def _quotas_page(request: HttpRequest, form: forms.QuotaRequest, status: int = 200) -> HttpResponse:
+    context = {
+        "form": form,
+        "active": selectors.count_active(),
+        "active_max": get_runs_active_max(),
+        "granted": selectors.list_quotas(),
+        "default": services.RUNS_ACTIVE_MAX,
+    }
+    return render(request, "simulation/quotas.html", context, status=status)
+
+
+@require_POST
+@require_permission("simulation.request_quota")
+def request_quota(request: HttpRequest) -> HttpResponse:
+    """Ask for another limit."""
+    form = forms.QuotaRequest(request.POST)
+    if not form.is_valid():
+        return _quotas_page(request, form, status=422)
+    try:
+        asked = services.ask_for_quota(
+            membership=_member(request),
+            active_max=form.cleaned_data["active_max"],
+            reason=form.cleaned_data["reason"],
+            requested_at=timezone.now(),
+        )
+    except services.QuotaOutOfRange as refusal:
+        form.add_error("active_max", str(refusal))
+        return _quotas_page(request, form, status=422)
+    messages.info(request, "Asked. The limit changes when somebody else has approved it.")
+    return redirect(asked)
 
 
 def _person(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
+
+
+def _member(request: HttpRequest) -> Membership:
+    membership = request.membership  # type: ignore[attr-defined]
+    assert isinstance(membership, Membership)
+    return membership

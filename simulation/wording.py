@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from simulation import engine
 from simulation.figures import count, sci
 from simulation.models import Run
@@ -50,6 +52,16 @@ def describe_method(request: engine.Request) -> str:
     """Return integrator and force in the words of the command line: leapfrog, fmm 0.0001."""
     accuracy = "" if request.accuracy is None else f" {sci(request.accuracy, 1)}"
     return f"{request.integrator}, {request.force}{accuracy}"
+
+
+def describe_fault(fault: dict[str, Any]) -> str:
+    """Return what a drill alters, and when."""
+    what = (
+        f"momentum of body {fault['body']}"
+        if fault["kind"] == "momentum"
+        else f"reading of {str(fault['quantity']).replace('_', ' ')}"
+    )
+    return f"{what} in step {count(fault['step'])}, relative size {sci(fault['relative_size'])}"
 
 
 def describe_run(run: Run) -> str:

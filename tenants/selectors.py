@@ -30,7 +30,11 @@ def find_membership(user: User, tenant: Tenant) -> Membership | None:
     """Return the person's membership in the tenant, if both it and the person are active."""
     if not user.is_authenticated or not user.is_active:
         return None
-    return Membership.objects.filter(user_id=user.pk, tenant_id=tenant.pk).first()
+    membership = Membership.objects.filter(user_id=user.pk, tenant_id=tenant.pk).first()
+    if membership is not None:
+        # At hand already: the services write down who.
+        membership.user = user
+    return membership
 
 
 def list_places(user: User) -> list[Place]:

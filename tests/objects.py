@@ -11,9 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 from monitoring.services import open_alert
-from simulation.services import execute_run, request_run
-from tenants.context import tenant_context
-from tenants.models import User
+from simulation.services import ask_for_quota, execute_run, request_run
+from tenants import selectors
+from tenants.context import current_schema, tenant_context
+from tenants.models import Membership, User
 from tests.cast import NOON
 
 Values = dict[str, Any]
@@ -48,8 +49,20 @@ def make_alert(person: User) -> Values:
     return {"alert_id": alert.pk}
 
 
+def make_request(person: User) -> Values:
+    """A request that waits, of somebody who may ask."""
+    tenant = selectors.get_tenant(current_schema())
+    operators = Membership.objects.select_related("user").filter(tenant=tenant, role="OPERATOR")
+    asker = operators.order_by("pk")[0]
+    asked = ask_for_quota(
+        membership=asker, active_max=8, reason="A larger study.", requested_at=timezone.now()
+    )
+    return {"request_id": asked.pk}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
+REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's
@@ -57,6 +70,7 @@ ALERT_PAGES = ("", "acknowledge/", "resolve/")
 FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"runs/<uuid:run_id>/{page}": make_run for page in RUN_PAGES},
     **{f"runs/<uuid:run_id>/{file}": make_finished_run for file in RUN_FILES},
+    **{f"approvals/<uuid:request_id>/{page}": make_request for page in REQUEST_PAGES},
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
 }
 # Task name -> the same, for the task's keyword arguments.

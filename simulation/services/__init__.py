@@ -2,13 +2,17 @@
 alone.
 """
 
+from simulation.quota import RUNS_ACTIVE_LIMIT, RUNS_ACTIVE_MAX
 from simulation.services.execution import execute_run
+from simulation.services.faults import ask_again, ask_for_fault
 from simulation.services.keeping import CHECKPOINT_S
+from simulation.services.quotas import QuotaChanged, QuotaOutOfRange, ask_for_quota
 from simulation.services.recovery import reap_runs
 from simulation.services.requests import (
     ESTIMATE_S_MAX,
-    RUNS_ACTIVE_MAX,
     STEP_S_MAX,
+    FaultNotReleased,
+    Release,
     RunNotActive,
     RunTooLong,
     RunUnknown,
@@ -22,13 +26,21 @@ from simulation.services.requests import (
 __all__ = [
     "CHECKPOINT_S",
     "ESTIMATE_S_MAX",
+    "RUNS_ACTIVE_LIMIT",
     "RUNS_ACTIVE_MAX",
     "STEP_S_MAX",
+    "FaultNotReleased",
+    "QuotaChanged",
+    "QuotaOutOfRange",
+    "Release",
     "RunNotActive",
     "RunTooLong",
     "RunUnknown",
     "StepTooLong",
     "TooManyActiveRuns",
+    "ask_again",
+    "ask_for_fault",
+    "ask_for_quota",
     "cancel_run",
     "execute_run",
     "reap_runs",

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from simulation import engine
-from simulation.cost import estimate_cost
-from simulation.engine import BadRequest, Fault
+from simulation.cost import Cost, estimate_cost
+from simulation.engine import BadRequest, Fault, Request
 from simulation.models import Run
+from simulation.quota import get_runs_active_max, lock_quota
 from simulation.services import live
 from simulation.services.settling import end_unattended
-from tenants.context import current_schema
-from tenants.errors import Conflict, Invalid, NotFound
+from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.models import User
 from tenants.tasks import enqueue_on_commit
 
-RUNS_ACTIVE_MAX = 4
 # Well below the broker's visibility time-out (24 h), at which a running task would be delivered
 # again.
 ESTIMATE_S_MAX = 6 * 3600.0
@@ -59,6 +59,20 @@ class RunNotActive(Conflict):
     code = "run_not_active"
 
 
+class FaultNotReleased(Forbidden):
+    """Nobody but the person who asks wants this fault."""
+
+    code = "fault_not_released"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Who let a run with a fault start, by which approval."""
+
+    approval_id: UUID
+    by_email: str
+
+
 @transaction.atomic
 def request_run(
     *,
@@ -74,41 +88,28 @@ def request_run(
     accuracy: float | None = None,
     softening_tu: float | None = None,
     fault: Fault | None = None,
+    release: Release | None = None,
 ) -> Run:
     """Queue a run and return it; what is not given is the scenario's default.
 
-    Raises ``Invalid`` with the engine's sentence, ``RunTooLong``, ``StepTooLong``, and
-    ``TooManyActiveRuns``. Takes a lock per tenant, so that two requests at once cannot both get the
-    last place.
+    Raises ``Invalid`` with the engine's sentence, ``RunTooLong``, ``StepTooLong``,
+    ``FaultNotReleased``, and ``TooManyActiveRuns``. Takes a lock per tenant, so that two requests
+    at once cannot both get the last place.
     """
-    try:
-        request = engine.check_request(
-            scenario,
-            bodies=bodies,
-            dt_tu=dt_tu,
-            steps=steps,
-            seed=seed,
-            integrator=integrator,
-            force=force,
-            accuracy=accuracy,
-            softening=softening_tu,
-        )
-        if fault is not None:
-            engine.check_fault(fault, request)
-    except BadRequest as refusal:
-        raise Invalid(str(refusal)) from None
-    cost = estimate_cost(request)
-    if cost.step_s > STEP_S_MAX:
-        raise StepTooLong(
-            f"One step of this run would take about {cost.step_s:.1f} s here; at most "
-            f"{STEP_S_MAX:.0f} s are allowed, so that it can be watched and stopped. Ask for fewer "
-            "bodies."
-        )
-    if cost.total_s > ESTIMATE_S_MAX:
-        raise RunTooLong(
-            f"This run would take about {cost.total_s / 3600:.1f} hours here; at most "
-            f"{ESTIMATE_S_MAX / 3600:.0f} are allowed. Ask for fewer steps or bodies."
-        )
+    request, cost = check_run(
+        scenario,
+        fault,
+        bodies=bodies,
+        dt_tu=dt_tu,
+        steps=steps,
+        seed=seed,
+        integrator=integrator,
+        force=force,
+        accuracy=accuracy,
+        softening=softening_tu,
+    )
+    if fault is not None and release is None:
+        raise FaultNotReleased("A run with a fault starts when somebody else has approved it.")
     _check_quota()
     run = Run.objects.create(
         scenario=request.scenario,
@@ -127,48 +128,84 @@ def request_run(
         requested_by_id=acting_user.pk,
         requested_by_email=acting_user.email,
         sent_at=requested_at,
+        approval_id=release.approval_id if release else None,
+        approved_by_email=release.by_email if release else "",
     )
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return run
 
 
-def _check_quota() -> None:
-    with connection.cursor() as cursor:
-        # Held until the transaction ends: counting and adding are one act for each tenant.
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"simulation.quota:{current_schema()}"],
+def check_run(scenario: str, fault: Fault | None, **inputs: Any) -> tuple[Request, Cost]:
+    """Return what the engine would be asked for, and its cost.
+
+    Raises ``Invalid`` with the engine's sentence, ``RunTooLong`` and ``StepTooLong``.
+    """
+    try:
+        request = engine.check_request(scenario, **inputs)
+        if fault is not None:
+            engine.check_fault(fault, request)
+    except BadRequest as refusal:
+        raise Invalid(str(refusal)) from None
+    cost = estimate_cost(request)
+    if cost.step_s > STEP_S_MAX:
+        raise StepTooLong(
+            f"One step of this run would take about {cost.step_s:.1f} s here; at most "
+            f"{STEP_S_MAX:.0f} s are allowed, so that it can be watched and stopped. Ask for fewer "
+            "bodies."
         )
-    active = Run.objects.active().count()
-    if active >= RUNS_ACTIVE_MAX:
+    if cost.total_s > ESTIMATE_S_MAX:
+        raise RunTooLong(
+            f"This run would take about {cost.total_s / 3600:.1f} hours here; at most "
+            f"{ESTIMATE_S_MAX / 3600:.0f} are allowed. Ask for fewer steps or bodies."
+        )
+    return request, cost
+
+
+def _check_quota() -> None:
+    lock_quota()
+    active, active_max = Run.objects.active().count(), get_runs_active_max()
+    if active >= active_max:
         raise TooManyActiveRuns(
             f"{active} runs are waiting or running, which is all that this tenant may have at once "
-            f"({RUNS_ACTIVE_MAX}). Wait for one to end, or cancel one."
+            f"({active_max}). Wait for one to end, or cancel one."
         )
 
 
 def rerun_run(*, acting_user: User, run_id: UUID, requested_at: datetime) -> Run:
-    """Queue a new run with the same inputs, its fault included. Raises ``RunUnknown`` and what
-    ``request_run`` does.
+    """Queue a new run with the same inputs. Raises ``RunUnknown`` and what ``request_run`` does:
+    one with a fault has to be asked for again (``faults.ask_again``).
     """
-    old = Run.objects.filter(pk=run_id).first()
-    if old is None:
-        raise RunUnknown("There is no such run here.")
-    fixed = engine.SCENARIOS[old.scenario].is_fixed
+    old = find_run(run_id)
     return request_run(
         acting_user=acting_user,
-        scenario=old.scenario,
-        bodies=None if fixed else old.bodies,
-        dt_tu=old.dt_tu,
-        steps=old.steps,
-        seed=old.seed,
-        integrator=old.integrator,
-        force=old.force,
-        accuracy=old.accuracy,
-        softening_tu=old.softening_tu,
         fault=old.engine_fault,
         requested_at=requested_at,
+        **inputs_of(old.engine_request),
     )
+
+
+def find_run(run_id: UUID) -> Run:
+    """Return a run, or raise ``RunUnknown``."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise RunUnknown("There is no such run here.")
+    return run
+
+
+def inputs_of(request: Request) -> dict[str, Any]:
+    """Return what ``request_run`` takes for a run like this one, as plain values."""
+    fixed = engine.SCENARIOS[request.scenario].is_fixed
+    return {
+        "scenario": request.scenario,
+        "bodies": None if fixed else request.bodies,
+        "dt_tu": request.dt_tu,
+        "steps": request.steps,
+        "seed": request.seed,
+        "integrator": request.integrator,
+        "force": request.force,
+        "accuracy": request.accuracy,
+        "softening_tu": request.softening,
+    }
 
 
 @transaction.atomic

@@ -123,6 +123,14 @@ PERMISSIONS = (
         "See what waits for approval, and what became of it.",
         frozenset({OWNER, OPERATOR, AUDITOR}),
     ),
+    Permission(
+        "approvals.decide",
+        "Approve or decline, where the permission for the act is held, too.",
+        frozenset({OWNER}),
+        needs_second_factor=True,
+        needs_step_up=True,
+    ),
+    Permission("approvals.withdraw", "Take one's own request back.", frozenset({OPERATOR})),
     Permission("tenants.view_members", "See the members and the roles.", OVERSEERS),
     Permission(
         "tenants.manage_members",

@@ -42,10 +42,28 @@ def start_run(page, site, *, steps: str, fault_step: str | None = None) -> str:
     if fault_step:
         page.locator("[name=fault_kind]").select_option("momentum")
         page.locator("[name=fault_step]").fill(fault_step)
+        page.locator("[name=fault_reason]").fill("The yearly drill.")
     shoot(page, "new-run")
-    page.get_by_role("button", name="Start the run").click()
-    page.wait_for_url("**/runs/*-*/")
+    page.get_by_role("button", name="Ask for the run" if fault_step else "Start the run").click()
+    page.wait_for_url("**/approvals/*-*/" if fault_step else "**/runs/*-*/")
     return page.url
+
+
+def release(page, site, request: str) -> str:
+    """Approve a request as the owner, in a session of their own; return the run's address."""
+    context = page.context.browser.new_context(viewport={"width": 1440, "height": 900})
+    office = context.new_page()
+    sign_in(office, site, "owner@acme.example")
+    office.get_by_role("link", name="Waiting for your approval: 1").click()
+    office.get_by_role("link", name="A run with a fault").click()
+    assert office.url == request
+    shoot(office, "approval")
+    office.get_by_role("button", name="Approve").click()
+    office.get_by_role("link", name="Open run").click()
+    office.wait_for_url("**/runs/*-*/")
+    address = office.url
+    context.close()
+    return address
 
 
 def changes(page, selector: str) -> None:
@@ -74,11 +92,13 @@ def test_from_signing_in_to_an_acknowledged_violation(page, site):
     changes(page, 'live-value[key="quantity.energy"][field=balance]')
     shoot(page, "dashboard")
 
-    # A second page watches while the drill is started from the first.
+    # A second page watches while the drill is asked for in the first, and released by the owner.
     watcher = page.context.new_page()
     watcher.goto(site.address("acme"))
     expect(watcher.locator("live-connection")).to_contain_text("Live")
-    drill = start_run(page, site, steps="200000", fault_step="2000")
+    asked = start_run(page, site, steps="200000", fault_step="2000")
+    expect(page.get_by_text("somebody else decides")).to_be_visible()
+    drill = release(page, site, asked)
     alert = watcher.get_by_role("link", name="Momentum is not conserved")
     expect(alert).to_be_visible(timeout=PATIENCE_MS)
     shoot(watcher, "alert")

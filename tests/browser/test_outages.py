@@ -13,7 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_journey import start_run
+from tests.browser.test_journey import release, start_run
 from tests.real_site import Site, sign_in
 
 SAID_WITHIN_ms = 3000
@@ -88,7 +88,8 @@ def dashboard(chromium, site):
 @pytest.mark.timeout(300)
 def test_each_part_may_die_while_somebody_looks(dashboard, site):
     page = dashboard
-    drill = start_run(page, site, steps="20000", fault_step="2000")
+    drill = release(page, site, start_run(page, site, steps="20000", fault_step="2000"))
+    page.goto(drill)
     expect(page.get_by_role("heading", level=1)).to_contain_text(
         "broke in step 2000", timeout=60_000
     )

@@ -34,8 +34,17 @@ NASTY = [
 # Every name that a query or form of ours knows.
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
+    *["tab", "reason", "active_max", "seen_sha256"],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
-    *["fault_quantity", "fault_size", "integrator", "force", "accuracy", "softening"],
+    *[
+        "fault_quantity",
+        "fault_size",
+        "fault_reason",
+        "integrator",
+        "force",
+        "accuracy",
+        "softening",
+    ],
 ]
 FINE = {200, 204, 302, 400, 404, 405, 409, 422}
 
@@ -73,9 +82,11 @@ def test_hostile_queries_and_methods_are_answered_and_write_nothing(route, acme,
 
 # Digits of other scripts are digits, and 0 is a seed, a body and a softening.
 GOOD = {("seed", "0"), ("fault_body", "0"), ("softening", "0")}
+# Any text is a reason, but not one without end or with what no database keeps.
+GOOD |= {("fault_reason", value) for value in NASTY if value != "\x00" and len(value) <= 500}
 BAD_FIELDS = [
     pytest.param(name, value, id=f"{name}-{value[:12]!a}")
-    for name in NAMES[9:]
+    for name in NAMES[NAMES.index("bodies") :]
     for value in NASTY[1:]
     if (name, value) not in GOOD and not (value.isdecimal() and not value.isascii())
 ]
@@ -97,6 +108,7 @@ def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
         "fault_body": "1",
         "fault_quantity": "energy",
         "fault_size": "0.001",
+        "fault_reason": "The yearly drill.",
     }
     before = objects.fingerprint("acme")
     response = client_for(operator, acme).post("/runs/new/", {**form, name: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 
 import pytest
 from django.utils import timezone
@@ -11,6 +12,7 @@ from simulation import services
 from simulation.engine import Fault
 from simulation.models import Run
 
+RELEASED = services.Release(uuid.UUID(int=7), "owner@acme.example")
 NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
 
@@ -24,6 +26,7 @@ def queued(in_acme, operator):
             scenario=scenario,
             steps=steps,
             fault=fault,
+            release=RELEASED if fault else None,
             requested_at=NOON,
             **inputs,
         )

@@ -347,10 +347,11 @@ class TestRerunRun:
         assert second.requested_by_email == owner.email
         assert second.digest_end == first.digest_end
 
-    def test_repeats_the_fault(self, executed, operator):
+    def test_a_fault_is_not_repeated_without_somebody_else(self, executed, operator):
         first = executed(fault=Fault("reading", 10, quantity="energy"))
-        second = services.rerun_run(acting_user=operator, run_id=first.pk, requested_at=NOON)
-        assert second.engine_fault == first.engine_fault
+        with pytest.raises(services.FaultNotReleased):
+            services.rerun_run(acting_user=operator, run_id=first.pk, requested_at=NOON)
+        assert Run.objects.count() == 1
 
     def test_an_unknown_run_is_refused(self, in_acme, operator):
         with pytest.raises(services.RunUnknown):

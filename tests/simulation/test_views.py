@@ -15,6 +15,7 @@ from django.urls import reverse
 from simulation import cost, engine, services
 from simulation.engine import Fault
 from simulation.models import Run
+from tenants.approvals.models import ApprovalRequest
 from tenants.context import tenant_context
 from tests.simulation.conftest import NOON
 
@@ -35,6 +36,7 @@ GOOD = {
     "fault_quantity": "energy",
     "fault_body": "1",
     "fault_size": "0.001",
+    "fault_reason": "The yearly drill.",
 }
 
 
@@ -114,10 +116,14 @@ class TestNewRun:
             ),
         ],
     )
-    def test_takes_a_fault(self, client, given, expected):
-        client.post("/runs/new/", GOOD | given)
+    def test_takes_a_fault_as_a_request(self, client, given, expected):
+        answer = client.post("/runs/new/", GOOD | given)
         with tenant_context("acme"):
-            assert Run.objects.get().fault == expected | {"relative_size": 0.001}
+            asked = ApprovalRequest.objects.get()
+            assert not Run.objects.exists()
+        assert answer["Location"] == asked.get_absolute_url()
+        assert asked.parameters["fault"] == expected | {"relative_size": 0.001}
+        assert asked.reason == "The yearly drill."
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -235,6 +241,7 @@ class TestNewRun:
             ("reading", "fault_size", "nan"),
             ("reading", "fault_size", "2"),
             ("momentum", "fault_size", ""),
+            ("momentum", "fault_reason", ""),
         ],
     )
     def test_says_what_is_wrong_with_a_fault_and_writes_nothing(self, client, kind, field, value):
