@@ -30,6 +30,13 @@ AII_BREACHED_PASSWORDS = os.environ.get("AII_BREACHED_PASSWORDS", "")
 # Processes that a large run is shared out among; the result does not depend on it.
 AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
 
+# The audit log: its name in signed heads, the file of its key (log-key.json in AII_HOME), and who
+# else is told of its heads.
+AII_LOG_NAME = os.environ.get("AII_LOG_NAME") or f"{AII_BASE_HOST}/log"
+AII_LOG_KEY_FILE = os.environ.get("AII_LOG_KEY_FILE", "")
+AII_LOG_ANCHOR_URL = os.environ.get("AII_LOG_ANCHOR_URL", "")
+AII_LOG_TSA_URL = os.environ.get("AII_LOG_TSA_URL", "")
+
 # What a running embedded installation wrote down. Not read beside a DATABASE_URL: the web server of
 # `make up` must not find the owner's password there, and two installations must not be mixed.
 _runtime = {} if os.environ.get("DATABASE_URL") else embedded.runtime_environment()

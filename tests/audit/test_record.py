@@ -71,14 +71,16 @@ def test_an_entry_goes_with_its_transaction(in_acme):
     assert not Entry.objects.exists()
 
 
-def test_outside_a_transaction_nothing_is_recorded(transactional_db):
+@pytest.mark.django_db(transaction=True)
+def test_outside_a_transaction_nothing_is_recorded():
     with tenant_context("acme"):
         with pytest.raises(AssertionError, match="transaction"):
             record(who=ADA, action="run.requested", subject=RUN, at=NOON)
         assert not Entry.objects.exists()
 
 
-def test_an_entry_costs_one_statement_once_the_keys_are_in_memory(transactional_db):
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_costs_one_statement_once_the_keys_are_in_memory():
     with tenant_context("acme"):
         record_one()
         record_one()
