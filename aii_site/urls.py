@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.account.urls")),
     path("", include("tenants.urls")),
     path("", include("tenants.approvals.urls")),
+    path("", include("tenants.audit_pages.urls")),
     path("", include("monitoring.urls")),
     path("", include("simulation.urls")),
 ]

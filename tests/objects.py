@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
+from audit.models import Entry
 from monitoring.services import open_alert
 from simulation.services import ask_for_quota, execute_run, request_run
 from tenants import selectors
 from tenants.context import current_schema, tenant_context
+from tenants.journal import Subject, note
 from tenants.models import Membership, User
 from tests.cast import NOON
 
@@ -60,6 +62,13 @@ def make_request(person: User) -> Values:
     return {"request_id": asked.pk}
 
 
+def make_entry(person: User) -> Values:
+    """An entry of the log."""
+    with transaction.atomic():
+        entry = note(who=person, action="test.done", subject=Subject("test", "1"), at=NOON)
+    return {"number": Entry.objects.get(id=entry.id).number}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
@@ -72,6 +81,7 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"runs/<uuid:run_id>/{file}": make_finished_run for file in RUN_FILES},
     **{f"approvals/<uuid:request_id>/{page}": make_request for page in REQUEST_PAGES},
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
+    **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
 }
 # Task name -> the same, for the task's keyword arguments.
 FOR_TASK: dict[str, Callable[[User], Values]] = {

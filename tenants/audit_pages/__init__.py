@@ -1,0 +1,1 @@
+"""The audit explorer: the log of the current tenant, filtered, opened, proven and exported."""
