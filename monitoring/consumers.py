@@ -15,7 +15,8 @@ from django.db import DatabaseError, InterfaceError
 from monitoring import live
 from monitoring.hub import Client, Feed, get_hub
 from tenants.errors import Forbidden
-from tenants.websocket import Admission, SignedOut, admit
+from tenants.rate_limits import TooManyRequests
+from tenants.websocket import Admission, SignedOut, admit, admit_new
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
         # Accepted first: before that a browser is not told the reason, and would try for ever.
         await self.accept()
         try:
-            self.admission = await self._admit()
-        except (Forbidden, DatabaseError, InterfaceError) as refusal:
+            self.admission = await database_sync_to_async(admit_new)(
+                self.scope["tenant_host"],
+                self.scope["session_key"],
+                "monitoring.view",
+                self.scope["address"],
+            )
+        except (Forbidden, TooManyRequests, DatabaseError, InterfaceError) as refusal:
             await self._refuse(refusal)
             return
         self.feed = get_hub().join(self.admission.schema, self.client)

@@ -18,6 +18,7 @@ from monitoring.readings import CARDS
 from tenants.context import current_schema
 from tenants.errors import Invalid
 from tenants.permissions import require_permission
+from tenants.rate_limits import rate_class
 
 HISTORY_S = 600
 ALERTS_ON_A_PAGE = 50
@@ -67,6 +68,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     return render(request, "monitoring/dashboard.html", context)
 
 
+@rate_class("live")
 @require_GET
 @require_permission("monitoring.view")
 def live_snapshot(request: HttpRequest) -> HttpResponse:
@@ -76,6 +78,7 @@ def live_snapshot(request: HttpRequest) -> HttpResponse:
     )
 
 
+@rate_class("live")
 @require_GET
 @require_permission("monitoring.view")
 def live_history(request: HttpRequest) -> HttpResponse:

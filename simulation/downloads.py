@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 from simulation import exports, plotly_script, selectors
 from simulation.models import Run
 from tenants.permissions import require_permission
+from tenants.rate_limits import rate_class
 
 
 def _attachment(run: Run, content: bytes | str, *, kind: str, ending: str) -> HttpResponse:
@@ -22,6 +23,7 @@ def _attachment(run: Run, content: bytes | str, *, kind: str, ending: str) -> Ht
     return HttpResponse(content, content_type=kind, headers=headers)
 
 
+@rate_class("export")
 @require_GET
 @require_permission("simulation.view")
 def final_state_npz(request: HttpRequest, run_id: UUID) -> HttpResponse:
@@ -31,6 +33,7 @@ def final_state_npz(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return _attachment(run, content, kind="application/octet-stream", ending="npz")
 
 
+@rate_class("export")
 @require_GET
 @require_permission("simulation.view")
 def final_state_csv(request: HttpRequest, run_id: UUID) -> HttpResponse:
@@ -40,6 +43,7 @@ def final_state_csv(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return _attachment(run, content, kind="text/csv; charset=utf-8", ending="csv")
 
 
+@rate_class("export")
 @require_GET
 @require_permission("simulation.view")
 def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
@@ -65,6 +69,7 @@ def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return response
 
 
+@rate_class("live")
 @require_GET
 @require_permission("simulation.view")
 def series_json(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
@@ -75,6 +80,7 @@ def series_json(request: HttpRequest, run_id: UUID) -> HttpResponseBase:
     )
 
 
+@rate_class("live")
 @require_GET
 @require_permission("simulation.view")
 def frame_bin(request: HttpRequest, run_id: UUID) -> HttpResponseBase:

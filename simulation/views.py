@@ -31,6 +31,7 @@ from simulation.wording import (
 from tenants.approvals.models import ApprovalRequest
 from tenants.models import Membership, User
 from tenants.permissions import has_permission, require_permission
+from tenants.rate_limits import rate_class
 
 RUNS_ON_A_PAGE = 25
 NAMED_MAX = 20
@@ -233,6 +234,7 @@ def _progress_context(found: Run) -> dict[str, Any]:
     }
 
 
+@rate_class("live")
 @require_GET
 @require_permission("simulation.view")
 def run_progress(request: HttpRequest, run_id: UUID) -> HttpResponse:

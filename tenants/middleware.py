@@ -30,6 +30,7 @@ WHAT_TO_DO = {
     401: "Sign in and try again.",
     403: "Ask an owner of the tenant if you need it.",
     404: "Check the address.",
+    429: "Nothing was changed. Ask less often, or wait.",
     503: "Wait a few seconds and load the page again.",
 }
 

@@ -24,7 +24,9 @@ from tenants import selectors
 from tenants.context import tenant_context
 from tenants.errors import Forbidden
 from tenants.models import User
+from tenants.origin import believed_ip
 from tenants.permissions import check_permission
+from tenants.rate_limits import name_address, take
 from tenants.sessions.services import is_idle
 
 
@@ -57,21 +59,54 @@ class TenantScope:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass on, or close before the handshake is accepted (the browser sees a 403)."""
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        pairs = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+        headers = dict(pairs)
         host = headers.get("host", "")
-        origin = headers.get("origin")
+        names = [name for name, _ in pairs]
+        # Two answers to one question are none: each reader would believe another.
+        is_plain = names.count("host") == names.count("origin") == 1
         # A browser always sends Origin; another site's page must not ride on the visitor's cookie.
-        if origin is None or urlsplit(origin).netloc.lower() != host.lower():
+        if not is_plain or not is_same_origin(headers["origin"], host):
             await send({"type": "websocket.close", "code": 4403})
             return None
+        peer = (scope.get("client") or ("",))[0]
         # As Django does for pages: a cookie of somebody else that is no good hides ours from none.
         cookies = parse_cookie(headers.get("cookie", ""))
         scope = {
             **scope,
             "tenant_host": host.rsplit(":", 1)[0].lower(),
             "session_key": cookies.get(settings.SESSION_COOKIE_NAME, ""),
+            "address": believed_ip(headers.get("x-forwarded-for", ""), peer),
         }
         return await self.app(scope, receive, send)
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Tell whether a page of this very host opened the socket: over TLS where pages are."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
+    return parts.scheme in schemes and bool(host) and parts.netloc.lower() == host.lower()
+
+
+def admit_new(host: str, session_key: str, permission: str, address: str) -> Admission:
+    """Do as ``admit`` for a socket that is being opened, and count it.
+
+    Raises ``TooManyRequests`` as well: for the address of a stranger, for a member's person.
+    """
+    try:
+        admission = admit(host, session_key, permission)
+    except Forbidden:
+        tenant = selectors.find_tenant_by_host(host)
+        if tenant is not None:
+            with tenant_context(tenant.schema_name):
+                take("socket", name_address(address))
+        raise
+    with tenant_context(admission.schema):
+        take("socket", f"person:{admission.user_id}")
+    return admission
 
 
 def admit(host: str, session_key: str, permission: str) -> Admission:

@@ -134,6 +134,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "tenants.middleware.MemberMiddleware",
     "tenants.sessions.middleware.IdleMiddleware",
+    "tenants.rate_limits.RateLimitMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -274,7 +275,24 @@ STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "aii_site.storage.AppFinder",
 ]
+# What a request may carry. The body is cut off at the door (aii_site.body_limit), files included.
+AII_BODY_BYTES_MAX = 8 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+
+# How often somebody may ask: class -> (at once, a minute, while Redis is away). For each person or
+# API key of a tenant, for strangers each address. docs/reference/settings.md explains the classes.
+RATE_LIMITS = {
+    "read": (300, 1200, "open"),
+    "write": (60, 120, "open"),
+    "live": (600, 3000, "open"),
+    "export": (20, 30, "open"),
+    "api": (300, 600, "open"),
+    "socket": (60, 120, "open"),
+    "stranger": (120, 240, "open"),
+    "sign_in": (30, 60, "closed"),
+}
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
