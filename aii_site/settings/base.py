@@ -27,6 +27,8 @@ AII_IDLE_MINUTES = float(os.environ.get("AII_IDLE_MINUTES", "30"))
 AII_TRUSTED_PROXIES = int(os.environ.get("AII_TRUSTED_PROXIES", "0"))
 # A folder of files named by the first five digits of a SHA-1, or an https address that answers so.
 AII_BREACHED_PASSWORDS = os.environ.get("AII_BREACHED_PASSWORDS", "")
+# Which keys were destroyed, outside the database and its backups.
+AII_ERASURE_LIST = Path(os.environ.get("AII_ERASURE_LIST") or AII_HOME / "erasures.jsonl")
 # Processes that a large run is shared out among; the result does not depend on it.
 AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
 
