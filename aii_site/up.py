@@ -130,7 +130,7 @@ def start_platform(home: Home, environment: Mapping[str, str], supervisor: Super
         run_command(home, environment, "migrate")
         report("Making the demo tenants")
         demo = run_command(home, environment, "provision_demo", "--json")
-    report("Starting web server, task workers, scheduler, collector and reporter")
+    report("Starting web server, task workers and the platform's other processes")
     supervisor.start()
     return demo or run_command(home, environment, "provision_demo", "--json")
 
@@ -142,6 +142,7 @@ def schema_digest(environment: Mapping[str, str]) -> str:
         *CHECKOUT.glob("*/migrations/*.py"),
         *CHECKOUT.glob("audit/*/migrations/*.py"),
         *CHECKOUT.glob("tenants/**/*.py"),
+        CHECKOUT / "audit" / "fences.py",
     ]
     for path in [CHECKOUT / "requirements.lock", *sorted(set(sources))]:
         digest.update(path.read_bytes())
@@ -229,6 +230,7 @@ def make_children(home: Home, environment: Mapping[str, str], port: int) -> list
         ),
         child("collector", [*manage, "collect"]),
         child("reporter", [*manage, "report_nodes"]),
+        child("sequencer", [*manage, "sequence_log"]),
     ]
 
 

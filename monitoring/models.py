@@ -32,6 +32,7 @@ class Node(models.Model):
         SCHEDULER = "scheduler", "Scheduler"
         COLLECTOR = "collector", "Collector"
         REPORTER = "reporter", "Reporter"
+        SEQUENCER = "sequencer", "Log sequencer"
         DATABASE = "database", "Database"
         REDIS = "redis", "Redis"
         HOST = "host", "Host"

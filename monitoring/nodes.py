@@ -52,6 +52,11 @@ class Beat:
         """Whether its reporter found that it does not answer."""
         return bool(self.fields.get("down"))
 
+    @property
+    def trouble(self) -> str:
+        """What it says is wrong with its work."""
+        return str(self.fields.get("trouble") or "")
+
 
 def read_beats() -> dict[str, Beat]:
     """Return the last beat of each node by name; raises ``RedisError``."""
@@ -87,7 +92,7 @@ def judge(beat: Beat | None, last_seen_at: datetime, now: datetime) -> Node.Stat
     # Also where it was seen in the future: the clock was set back, and nobody has spoken since.
     if beat is None or abs(now - last_seen_at) > SEEN_WITHIN:
         return Node.State.UNKNOWN
-    if beat.is_down:
+    if beat.is_down or beat.trouble:
         return Node.State.CRITICAL
     cpu_percent = beat.fields.get("cpu_percent") or 0.0
     memory_percent = beat.fields.get("memory_percent") or 0.0

@@ -18,7 +18,7 @@ AII_HOME = embedded.default_home()
 AII_PORT = int(os.environ.get("AII_PORT", "8000"))
 # Tenants answer at <slug>.<this>, unless provisioned with a host of their own.
 AII_BASE_HOST = os.environ.get("AII_BASE_HOST", "localhost")
-# web, worker, scheduler, collector, reporter or command.
+# web, worker, scheduler, collector, reporter, sequencer or command.
 AII_PROCESS = os.environ.get("AII_PROCESS", "command")
 AII_CHECK_SESSION_EVERY_S = 60
 # Whoever may do more than look is signed out after so long without doing anything.

@@ -38,7 +38,7 @@ def update_nodes(
     )
     for node in rows.values():
         _update(node, beats.get(node.name), now)
-        _alert(node, now, blind_until, firing)
+        _alert(node, beats.get(node.name), now, blind_until, firing)
     return list(rows.values())
 
 
@@ -53,7 +53,9 @@ def _update(node: Node, beat: Beat | None, now: datetime) -> None:
         node.save(update_fields=["state", "kind", "last_seen_at"])
 
 
-def _alert(node: Node, now: datetime, blind_until: datetime | None, firing: set[str]) -> None:
+def _alert(
+    node: Node, beat: Beat | None, now: datetime, blind_until: datetime | None, firing: set[str]
+) -> None:
     key = f"node:{node.pk}"
     if node.state in (Node.State.OK, Node.State.WARNING, Node.State.LEFT):
         if key in firing:
@@ -63,15 +65,18 @@ def _alert(node: Node, now: datetime, blind_until: datetime | None, firing: set[
     since = max(node.last_seen_at, blind_until) if blind_until else node.last_seen_at
     is_lost = node.state == Node.State.UNKNOWN and now - since > LOST_AFTER
     if key not in firing and (is_lost or node.state == Node.State.CRITICAL):
-        _open(node, key, now)
+        _open(node, "" if is_lost or beat is None else beat.trouble, key, now)
 
 
-def _open(node: Node, key: str, now: datetime) -> None:
+def _open(node: Node, trouble: str, key: str, now: datetime) -> None:
+    unseen = (
+        f"The {node.get_kind_display().lower()} node was last seen at "
+        f"{node.last_seen_at:%H:%M:%S} UTC."
+    )
     open_alert(
         severity="warning",
-        title=f"{node.name} does not answer",
-        detail=f"The {node.get_kind_display().lower()} node was last seen at "
-        f"{node.last_seen_at:%H:%M:%S} UTC.",
+        title=f"{node.name} {'cannot do its work' if trouble else 'does not answer'}",
+        detail=trouble or unseen,
         quantity="",
         value=None,
         limit=None,

@@ -69,7 +69,8 @@ class Platform:
 
     def children(self) -> dict[str, psutil.Process]:
         """Its direct children by a word of their command."""
-        words = ("postgres", "valkey-server", "daphne", "worker", "beat", "collect", "report_nodes")
+        words = ("postgres", "valkey-server", "daphne", "worker", "beat", "collect")
+        words += ("report_nodes", "sequence_log")
         found = {}
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error):
@@ -305,6 +306,7 @@ class TestPlatform:
                 "worker",
                 "collect",
                 "report_nodes",
+                "sequence_log",
             ):
                 before = up.children()[word]
                 before.kill()
