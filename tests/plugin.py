@@ -121,6 +121,14 @@ def _clone_template(worker: str) -> None:
                 sql.Identifier(name), sql.Identifier(_template_name())
             )
         )
+        # As in production; a clone does not inherit who may do what with the database.
+        app = sql.Identifier(urlsplit(os.environ["AII_TEST_APP_URL"]).username or "")
+        connection.execute(
+            sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+        )
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(name), app)
+        )
     _cleanup.callback(_drop, name)
     os.environ["DATABASE_URL"] = _with_database(os.environ["AII_TEST_APP_URL"], name)
     os.environ["DATABASE_OWNER_URL"] = _with_database(os.environ["AII_TEST_OWNER_URL"], name)
