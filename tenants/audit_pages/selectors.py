@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -119,11 +118,3 @@ def list_actions() -> list[str]:
     """Return the actions of the newest entries, for choice."""
     newest = list_entries().values_list("action", flat=True)[:ACTIONS_FROM]
     return sorted(set(newest))
-
-
-def find_newest_head() -> tuple[int, datetime] | None:
-    """Return size and time of the newest signed head; None while the log is empty."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT size, made_at FROM audit_head ORDER BY size DESC LIMIT 1")
-        found = cursor.fetchone()
-    return (found[0], found[1]) if found else None

@@ -9,4 +9,5 @@ urlpatterns = [
     path("audit/", views.list_entries, name="entries"),
     path("audit/export/", views.export, name="export"),
     path("audit/<int:number>/", views.entry, name="entry"),
+    path("audit/<int:number>/proof.json", views.proof, name="proof"),
 ]

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
+from audit.bundles import stamp
+from audit.models import Entry
+from audit.selectors import find_newest_head
 from tenants.audit_pages import differences, selectors, services
 from tenants.audit_pages.forms import WHO_KINDS, EntryFilter, Export, parse_cursor
 from tenants.errors import Invalid
 from tenants.permissions import require_permission
 
-KINDS_OF_FILE = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+KINDS_OF_FILE = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "bundle": "application/json",
+}
 
 
 @require_GET
@@ -27,7 +34,7 @@ def list_entries(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "form": asked,
         "people": _choices(people, request.GET.get("who", "")),
-        "head": selectors.find_newest_head(),
+        "head": find_newest_head(),
         "page": selectors.Page(),
         "actions": selectors.list_actions(),
         "is_filtered": False,
@@ -65,12 +72,22 @@ def entry(request: HttpRequest, number: int) -> HttpResponse:
         "details": details,
         "opened": opened,
         "changes": differences.differences(details.get("before", {}), details.get("after", {})),
-        "parts": {
-            name: {"salt": part.salt, "text": part.text} if part else None
-            for name, part in (("actor", opened.actor), ("details", opened.details))
+        "claims": {
+            "lines": _lines(found),
+            "parts": {
+                name: {"salt": part.salt, "text": part.text} if part else None
+                for name, part in (("actor", opened.actor), ("details", opened.details))
+            },
         },
     }
     return render(request, "audit/entry.html", context)
+
+
+@require_GET
+@require_permission("audit.view")
+def proof(request: HttpRequest, number: int) -> HttpResponse:
+    """Send what the browser needs to recompute the way from an entry to the signed heads."""
+    return JsonResponse(services.get_proof(number).as_json())
 
 
 @require_POST
@@ -81,14 +98,21 @@ def export(request: HttpRequest) -> HttpResponseBase:
     if not asked.is_valid() or not form.is_valid():
         raise Invalid("The filter or the form of the file cannot be read. Go back and try again.")
     now, kind = timezone.now(), form.cleaned_data["format"]
-    file = services.export_entries(
-        acting_user=request.user,  # type: ignore[arg-type]
-        asked=asked,
-        form=kind,
-        exported_at=now,
-    )
-    name = f"audit-{request.tenant.slug}-{now:%Y-%m-%d-%H%M%S}.{kind}"  # type: ignore[attr-defined]
+    person: Any = request.user
+    if kind == "bundle":
+        file = services.export_bundle(acting_user=person, asked=asked, exported_at=now)
+    else:
+        file = services.export_entries(acting_user=person, asked=asked, form=kind, exported_at=now)
+    ending = {"bundle": "bundle.json"}.get(kind, kind)
+    name = f"audit-{request.tenant.slug}-{now:%Y-%m-%d-%H%M%S}.{ending}"  # type: ignore[attr-defined]
     return FileResponse(file, as_attachment=True, filename=name, content_type=KINDS_OF_FILE[kind])
+
+
+def _lines(shown: Entry) -> dict[str, str]:
+    """Return the lines of the leaf that the page shows in words, by their number."""
+    values = (shown.number, shown.xact, stamp(shown.inserted_at), shown.id, stamp(shown.at))
+    words = (shown.action, shown.who_kind, shown.who_id, shown.subject_type, shown.subject_id)
+    return {str(line): str(value) for line, value in enumerate((*values, *words), 2)}
 
 
 def _choices(people: dict[str, str], chosen: str) -> list[tuple[str, str]]:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+from hashlib import sha256
 
 import pytest
 from django.db import transaction
 
+from audit import merkle
+from audit.checkpoint import parse_and_verify, parse_verifier_key, signed_text
 from audit.models import Entry
+from audit.sequencer import Sequencer
+from audit.signing import read_keys
+from audit.verify_bundle import load, verify
 from tenants.audit_pages import services
 from tenants.audit_pages.differences import differences
 from tenants.audit_pages.exports import safe_cell
+from tenants.context import tenant_context
 from tenants.journal import Subject, Who, note
+from tests.audit.conftest import key_file
 from tests.cast import NOON
+
+__all__ = ["key_file"]
 
 pytestmark = pytest.mark.django_db
 
@@ -244,3 +254,81 @@ class TestExport:
         assert client.post("/audit/export/", {"format": "csv"}).status_code == 403
         assert actions() == before
         assert "audit/export" not in page_of(client)[1]
+
+
+@pytest.fixture
+def signed(transactional_db, key_file, in_acme, operator):
+    """Three entries with their places, under a signed head."""
+    for number in range(3):
+        add(operator, f"run.a{number}", after={"steps": number})
+    sequencer = Sequencer(read_keys)
+    sequencer.round()
+    sequencer.close()
+    return Entry.objects.order_by("number").first()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestProof:
+    def test_leads_from_the_entry_to_the_signed_heads(self, client_for, auditor, acme, signed):
+        proof = client_for(auditor, acme).get(f"/audit/{signed.number}/proof.json").json()
+        leaf = merkle.leaf_hash(proof["data"].encode())
+        (name, public) = parse_verifier_key(proof["key"])
+        head = parse_and_verify(proof["head"], public, f"{name}/acme")
+        path = [bytes.fromhex(each) for each in proof["path"]]
+        merkle.verify_inclusion(leaf, proof["index"], head.size, path, head.root)
+        whole = parse_and_verify(proof["checkpoint"], public, name)
+        leaf = merkle.leaf_hash(b"aii/head/1\n" + signed_text(proof["head"]).encode())
+        path = [bytes.fromhex(each) for each in proof["global_path"]]
+        merkle.verify_inclusion(leaf, proof["global_index"], whole.size, path, whole.root)
+
+    def test_the_page_claims_the_lines_of_the_leaf(self, client_for, auditor, acme, signed):
+        client = client_for(auditor, acme)
+        claims = client.get(f"/audit/{signed.number}/").context["claims"]
+        lines = client.get(f"/audit/{signed.number}/proof.json").json()["data"].split("\n")
+        assert {str(at): line for at, line in enumerate(lines) if 2 <= at <= 11} == claims["lines"]
+        for place, name in ((14, "actor"), (15, "details")):
+            part = claims["parts"][name]
+            held = bytes.fromhex(part["salt"]) + part["text"].encode()
+            assert sha256(held).hexdigest() == lines[place]
+
+    def test_an_entry_without_a_place_yet(self, client_for, auditor, acme, signed, operator):
+        add(operator, "run.later")
+        client = client_for(auditor, acme)
+        number = Entry.objects.get(action="run.later").number
+        answer = client.get(f"/audit/{number}/proof.json")
+        assert (answer.status_code, answer.json()["code"]) == (409, "not_signed_yet")
+        assert "waits for its place" in client.get(f"/audit/{number}/").content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestBundle:
+    def take(self, client, query=""):
+        response = client.post(f"/audit/export/{query}", {"format": "bundle"})
+        assert response.status_code == 200, response.content
+        return load(b"".join(response.streaming_content).decode())
+
+    def test_verifies_offline_and_is_recorded(self, client_for, auditor, acme, signed):
+        keys = [each["verifier_key"] for each in read_keys().describe()["keys"]]
+        found = verify(self.take(client_for(auditor, acme)), keys)
+        assert (found["count"], found["contents"]) == (3, {"shown": 6, "withheld": 0})
+        assert Entry.objects.order_by("-number").first().action == "audit.exported"
+
+    def test_a_filter_withholds_contents_and_leaves_no_entry_out(
+        self, client_for, auditor, acme, signed
+    ):
+        bundle = self.take(client_for(auditor, acme), "?action=run.a1")
+        found = verify(bundle, [])
+        assert (found["count"], found["contents"]) == (3, {"shown": 2, "withheld": 4})
+        assert [entry["details"]["opened"] is None for entry in bundle["entries"]] == [
+            True,
+            False,
+            True,
+        ]
+
+    def test_nothing_signed_and_no_keys(self, client_for, auditor, acme, key_file):
+        client = client_for(auditor, acme)
+        assert client.post("/audit/export/", {"format": "bundle"}).status_code == 409
+        key_file.unlink()
+        assert client.post("/audit/export/", {"format": "bundle"}).status_code == 503
+        with tenant_context("acme"):
+            assert actions() == []

@@ -7,8 +7,7 @@
 
 const encoder = new TextEncoder();
 const PARTS = ["actor", "details"];
-// Lines of a leaf: after type, schema and nine values come the digests of the sealed parts, then of what they hold.
-const ACTION_LINE = 7;
+// The last two lines of a leaf are the digests of what the parts held before they were sealed.
 const DIGEST_LINE = { actor: 14, details: 15 };
 
 class Refused extends Error {}
@@ -111,7 +110,9 @@ async function checkSignature(head, what, publicKey, steps) {
 
 async function verify(proof, shown, steps) {
   const lines = proof.data.split("\n");
-  check(lines[ACTION_LINE] === shown.action && lines[2] === shown.number, "The proof is of another entry than this page shows.");
+  for (const [line, value] of Object.entries(shown.lines)) check(lines[line] === value, "The proof is of another entry than this page shows.");
+  check(lines.length === 16 && Object.keys(shown.lines).length === 10, "The proof is of an entry of another form.");
+  steps.add("The proof is of the entry that this page shows.");
   for (const name of PARTS) {
     const part = shown.parts[name];
     if (!part) {
@@ -201,9 +202,8 @@ async function run(panel) {
     const response = await fetch(panel.dataset.proof, { headers: { Accept: "application/json" } });
     const proof = await response.json();
     check(response.ok, proof.detail ?? "The server sent no proof.");
-    const parts = JSON.parse(document.getElementById("audit-parts").textContent);
-    const { action, number } = panel.dataset;
-    const found = await verify(proof, { parts, action, number }, steps);
+    const shown = JSON.parse(document.getElementById("audit-claims").textContent);
+    const found = await verify(proof, shown, steps);
     if (found.signed) tell(verdict, "ok", `Verified in this browser, with the key ${found.key}. Compare it with the one that you were given.`);
     else tell(verdict, "unknown", "Every hash is right. The signatures were not checked here.");
   } catch (problem) {
