@@ -52,7 +52,7 @@ from simulation.engine import kernels
 from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
 from simulation.engine.errors import BadRequest
 from simulation.engine.forces import Kick
-from simulation.engine.forces.direct import DirectSummation
+from simulation.engine.forces.direct import RowSummation
 
 if TYPE_CHECKING:
     from simulation.engine.requests import Request
@@ -312,7 +312,7 @@ def periodic_kicks(
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 
-class PeriodicSummation(DirectSummation):
+class PeriodicSummation(RowSummation):
     """The exact sum over all pairs and all their images, rows shared out among ``threads``."""
 
     def __init__(self, box: float, softening_tu: float, threads: int = 1) -> None:

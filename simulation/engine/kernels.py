@@ -10,9 +10,9 @@ A leapfrog step is
 where k is the pair forces times dt/2, each pair rounded to an integer number of quanta, and d the
 velocity times dt, rounded once for each body. ``integrators.composition`` strings several together.
 
-*Momentum.* Both sides of a pair are computed: x_j - x_i is exactly -(x_i - x_j), r^2 and the
-product of charges are identical, and rounding is odd, so k_ji = -k_ij bit for bit. Integer sums do
-not depend on order, so all kicks sum to zero exactly, whatever the order of the bodies.
+*Momentum.* From either side of a pair x_j - x_i is exactly -(x_i - x_j), r^2 and the product of
+charges are identical, and rounding is odd, so k_ji = -k_ij bit for bit, and one of them is enough.
+Integer sums do not depend on order: all kicks sum to zero exactly, whatever the order of bodies.
 
 *Any step.* dt enters through the charges c_i = m_i sqrt(weight dt / momentum quantum), whose
 product commutes, and through the drift factor. It need not be a power of two: each of the three

@@ -14,7 +14,7 @@ from simulation.engine.cost import chunk_steps
 from simulation.engine.distribution import DistributedForce, Report
 from simulation.engine.errors import BadRequest, NoAnswer
 from simulation.engine.forces import Force
-from simulation.engine.forces.direct import DirectSummation
+from simulation.engine.forces.direct import DirectSummation, RowSummation
 from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
 from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.laws import Violation, summary
@@ -200,7 +200,7 @@ def measure_force_rms(state: State, sample: int = _SAMPLE) -> float:
     kick = state.kicks[-1]
     found_q = np.zeros_like(state.k_q)
     state.force.evaluate(state.x, kick, found_q, np.zeros_like(state.u_q))
-    summation = state.force if isinstance(state.force, DirectSummation) else DirectSummation()
+    summation = state.force if isinstance(state.force, RowSummation) else DirectSummation()
     chosen = np.unique(np.linspace(0, state.bodies - 1, sample).astype(np.int64))
     exact, potential = np.zeros_like(state.k_q), np.zeros_like(state.u_q)
     for i in chosen:

@@ -160,13 +160,12 @@ class MultipoleWork(fmm.FastMultipole):
         return far, close
 
     def _add_near(self, pairs: np.ndarray, sums: np.ndarray, touched: np.ndarray) -> bool:
-        lists = fmm._Lists(self._cells_now.count, pairs)
-        cells = copy.copy(self._cells_now)
-        cells.leaves = np.flatnonzero(np.diff(lists.offset))
-        _mark(touched, cells, cells.leaves)
-        if not cells.leaves.size:
+        cells = self._cells_now
+        _mark(touched, cells, np.unique(pairs))
+        if not len(pairs):
             return True
-        return self._near(self._bodies, cells, lists, self._kick, sums[:3], sums[3])
+        lists = fmm._NearLists(self._bodies, cells, pairs)
+        return self._near(self._bodies, cells, lists, self._kick, sums)
 
     def _add_far(self, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> bool:
         """Sum the fields of the wanted cells, and let them down to the bodies in a tree of these

@@ -10,10 +10,11 @@ from typing import Protocol
 
 import numpy as np
 
+from simulation.engine.distribution.balance import imbalance
 from simulation.engine.distribution.protocol import Answer, Order, Sabotage, Terms
 from simulation.engine.distribution.shares import Tiles
-from simulation.engine.distribution.tiles import add_tiles, imbalance
 from simulation.engine.fmm import tree
+from simulation.engine.forces.tiles import add_tiles
 
 _WORD, _HALF = 2**64, 2**63
 _FLIPPED_BIT = 20

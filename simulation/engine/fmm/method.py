@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,15 @@ class FastMultipole:
         clock.lap("tree")
         moments = self._moments(bodies, cells)
         clock.lap("upward")
-        far, close = self._lists(cells)
+        far, close = self._lists(bodies, cells)
         clock.lap("traversal")
         fields = np.zeros((cells.count, self._tables.terms))
         self._far(bodies, cells, moments, far, fields)
         clock.lap("far")
-        kicks, potentials = np.empty((3, x.shape[1]), np.int64), np.empty(x.shape[1], np.int64)
-        within = self._near(bodies, cells, close, kick, kicks, potentials)
+        total = np.zeros((4, x.shape[1]), np.int64)
+        within = self._near(bodies, cells, close, kick, total)
         clock.lap("near")
+        kicks, potentials = total[:3], total[3]
         within = self._downward(bodies, cells, fields, kick, kicks, potentials) and within
         residual = return_residual(kicks, bodies.source, bodies.alone)
         k_q[:, bodies.order] = kicks
@@ -235,7 +237,7 @@ class FastMultipole:
         passes.write_rows(cells.count, cells.centre, table.kept, table.degree, moments, rows)
         return rows
 
-    def _lists(self, cells: _Cells) -> tuple[_Lists, _Lists]:
+    def _lists(self, bodies: _Sorted, cells: _Cells) -> tuple[_Lists, _NearLists]:
         """Return for each cell the cells that act on it, far and near."""
         cut = np.empty(_CUT + 8, np.int32)
         many = tree.cut_into_cells(
@@ -252,7 +254,7 @@ class FastMultipole:
         # The units, and with them the order of the lists, are the same for any number of threads.
         self._share_out(units, np.arange(_UNITS + 1))
         far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
-        return _Lists(cells.count, far), _Lists(cells.count, close)
+        return _Lists(cells.count, far), _NearLists(bodies, cells, close)
 
     def _find_pairs(
         self, cells: _Cells, unit: int, starts: np.ndarray
@@ -302,42 +304,36 @@ class FastMultipole:
         self._share_out(sinks, lists.offset)
 
     def _near(
-        self,
-        bodies: _Sorted,
-        cells: _Cells,
-        lists: _Lists,
-        kick: Kick,
-        kicks: np.ndarray,
-        potentials: np.ndarray,
+        self, bodies: _Sorted, cells: _Cells, lists: _NearLists, kick: Kick, total: np.ndarray
     ) -> bool:
-        work = np.empty(cells.leaves.size + 1, np.int64)
-        traversal.near_work(
-            cells.leaves, cells.first, cells.last, lists.offset, lists.sources, work[1:]
-        )
-        work[0] = 0
+        """Add the near kicks and potentials to ``total`` (4, N)."""
         within: list[bool] = []
+        # Each thread adds to sums of its own: a leaf's row reaches its neighbours' bodies.
+        free: SimpleQueue[np.ndarray] = SimpleQueue()
+        owned = [total, *(np.zeros_like(total) for _ in range(self.threads - 1))]
+        for sums in owned:
+            free.put(sums)
 
         def leaves(begin: int, end: int) -> None:
-            good = near.near_kicks(
+            own = free.get()
+            good = near.add_near(
                 begin,
                 end,
-                cells.leaves,
-                cells.first,
-                cells.last,
-                lists.offset,
-                lists.sources,
-                bodies.x,
-                bodies.sink,
-                bodies.source,
-                kick.softening2,
-                kick.potential_per_charge,
+                lists.leaves,
+                (cells.first, cells.last),
+                (lists.alike.offset, lists.alike.sources),
+                (lists.others.offset, lists.others.sources),
+                (bodies.x, bodies.sink, bodies.source),
+                (kick.softening2, kick.potential_per_charge),
                 kick.pair_bits,
-                kicks,
-                potentials,
+                own,
             )
             within.append(bool(good))
+            free.put(own)
 
-        self._share_out(leaves, np.cumsum(work))
+        self._share_out(leaves, np.concatenate([[0], np.cumsum(lists.work)]))
+        for sums in owned[1:]:
+            total += sums
         return all(within)
 
     def _downward(
@@ -449,12 +445,31 @@ class _Cells:
 
 
 class _Lists:
-    """For each cell the cells that act on it."""
+    """For each cell the cells that act on it; ``once``: each pair under its first cell alone."""
 
-    def __init__(self, cells: int, pairs: np.ndarray) -> None:
+    def __init__(self, cells: int, pairs: np.ndarray, *, once: bool = False) -> None:
         self.offset = np.empty(cells + 1, np.int64)
-        self.sources = np.empty(2 * len(pairs) + 16, np.int32)
-        traversal.list_by_sink(cells, pairs, self.offset, self.sources)
+        self.sources = np.empty((1 if once else 2) * len(pairs) + 16, np.int32)
+        write = traversal.list_by_first if once else traversal.list_by_sink
+        write(cells, pairs, self.offset, self.sources)
+
+
+class _NearLists:
+    """The near pairs of leaves: alike from both sides where no body is without mass, or others."""
+
+    def __init__(self, bodies: _Sorted, cells: _Cells, pairs: np.ndarray) -> None:
+        massive = np.empty(cells.count, np.bool_)
+        near.mark_massive(cells.count, cells.first, cells.last, bodies.source, massive)
+        alike = np.all(massive[pairs], axis=1)
+        self.alike = _Lists(cells.count, pairs[alike], once=True)
+        self.others = _Lists(cells.count, pairs[~alike])
+        many = np.diff(self.alike.offset) + np.diff(self.others.offset)
+        self.leaves = np.flatnonzero(many)
+        self.work = np.zeros(self.leaves.size, np.int64)
+        for lists in (self.alike, self.others):
+            near.near_work(
+                self.leaves, cells.first, cells.last, lists.offset, lists.sources, self.work
+            )
 
 
 class _Clock:

@@ -12,7 +12,6 @@ Source: Dehnen (2002), J. Comput. Phys. 179, 27; Dehnen (2014), Comput. Astrophy
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
@@ -175,11 +174,15 @@ def list_by_sink(cells, pairs, offset, sources):
 
 
 @kernel
-def near_work(leaves, first, last, offset, sources, work):
-    """Write the pairs of bodies that each leaf is a sink of."""
-    for at in range(leaves.size):
-        c = leaves[at]
-        bodies = nb.int64(0)
-        for k in range(offset[c], offset[c + 1]):
-            bodies += last[sources[k]] - first[sources[k]]
-        work[at] = bodies * (last[c] - first[c])
+def list_by_first(cells, pairs, offset, sources):
+    """Write pairs as lists of their second cells, once each: sources[offset[c] : offset[c + 1]]."""
+    for c in range(cells + 1):
+        offset[c] = 0
+    for k in range(pairs.shape[0]):
+        offset[pairs[k, 0] + 1] += 1
+    for c in range(cells):
+        offset[c + 1] += offset[c]
+    at = offset[:cells].copy()
+    for k in range(pairs.shape[0]):
+        sources[at[pairs[k, 0]]] = pairs[k, 1]
+        at[pairs[k, 0]] += 1

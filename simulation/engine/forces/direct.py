@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def"
 # Numba infers the types of kernels; the docstrings state shapes and types.
-"""Direct summation: every pair, both sides, rounded to integers, on any number of threads.
+"""Direct summation: every pair, rounded to integers, on any number of threads.
 
-x_j - x_i is exactly -(x_i - x_j), r^2 and the product of charges are identical on both sides, and
-rounding is odd: k_ji = -k_ij bit for bit. Integer sums do not depend on order, so rows may be
+x_j - x_i is exactly -(x_i - x_j), r^2 and the product of charges are identical from both sides, and
+rounding is odd: k_ji = -k_ij bit for bit. Integer sums do not depend on order, so pairs may be
 shared out among threads in any way, and all kicks of bodies with mass sum to zero exactly.
 """
 
@@ -11,16 +11,25 @@ from __future__ import annotations
 
 import itertools
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numba as nb
 import numpy as np
 
-from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
+from simulation.engine.arithmetic import ROUNDER_BITS, kernel
 from simulation.engine.forces import Evaluation, Kick
+from simulation.engine.forces.pairs import pair_kick
+from simulation.engine.forces.tiles import add_tiles
 
+T = TypeVar("T")
 # Below this many pairs a thread more costs more than it saves (measured: 0.1 ms to hand over).
 _PAIRS_OF_A_THREAD = 200_000
+# Fewer bodies than this are summed one by one: vectors of pairs would not pay.
+FEW = 64
 
 
 @kernel
@@ -44,24 +53,19 @@ def pair_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, fir
         ci = sink[i]
         for part in range(2):
             for j in range(i + 1 if part else 0, n if part else i):
-                dx = x[0, j] - xi
-                dy = x[1, j] - yi
-                dz = x[2, j] - zi
-                r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
-                cc = ci * source[j]
-                inverse = 1.0 / np.sqrt(r2)
-                inverse2 = inverse * inverse
-                u = cc * inverse
-                w = u * inverse2
-                sx += bits_of(fma(w, dx, ROUNDER))
-                sy += bits_of(fma(w, dy, ROUNDER))
-                sz += bits_of(fma(w, dz, ROUNDER))
-                ub = bits_of(fma(u, potential_per_charge, ROUNDER))
-                su += ub
-                # cc / r^2 is at least each component of the kick. Both numbers are positive, so the
-                # OR of their bits shows the largest power of two reached, infinity and NaN
-                # included.
-                seen |= ub | bits_of(fma(cc, inverse2, ROUNDER))
+                kx, ky, kz, u, bits = pair_kick(
+                    x[0, j] - xi,
+                    x[1, j] - yi,
+                    x[2, j] - zi,
+                    ci * source[j],
+                    softening2,
+                    potential_per_charge,
+                )
+                sx += kx
+                sy += ky
+                sz += kz
+                su += u
+                seen |= bits
         rounders = nb.int64(ROUNDER_BITS) * nb.int64(n - 1)
         k_q[0, i] = sx - rounders
         k_q[1, i] = sy - rounders
@@ -70,45 +74,96 @@ def pair_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, fir
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 
-class DirectSummation:
-    """The exact sum over all pairs, O(N^2), rows shared out among ``threads``."""
+@kernel
+def all_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, k_q, u_q):
+    """Write the kicks (3, N) and potentials (N,) of all bodies; see ``pair_kicks``."""
+    n = sink.size
+    if n < FEW:
+        return pair_kicks(
+            x, sink, source, softening2, potential_per_charge, pair_bits, 0, n, k_q, u_q
+        )
+    total, ledger = np.zeros((4, n), np.int64), np.zeros(1, np.int64)
+    tiles = np.array([[0, n, 0, n]])
+    within = add_tiles(
+        x, sink, source, softening2, potential_per_charge, pair_bits, tiles, total, ledger
+    )
+    k_q[:] = total[:3]
+    u_q[:] = total[3]
+    return within
+
+
+class RowSummation(ABC):
+    """A sum over all pairs, O(N^2), whose rows are shared out among ``threads``."""
 
     def __init__(self, threads: int = 1) -> None:
         """Take the number of threads; they are started when there is work for them."""
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
 
+    @abstractmethod
+    def rows(
+        self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int
+    ) -> bool:
+        """Write the kicks of the bodies first <= i < last; return whether all were in range."""
+
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,); see ``Force``."""
         begun = time.perf_counter()
         n = kick.sink.size
-        threads = max(1, min(self.threads, n * n // _PAIRS_OF_A_THREAD))
-        cuts = [n * share // threads for share in range(threads + 1)]
-        rows = itertools.pairwise(cuts)
-        if threads == 1:
-            within = [self.rows(x, kick, k_q, u_q, 0, n)]
-        else:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="direct")
-            tasks = [self._pool.submit(self.rows, x, kick, k_q, u_q, a, b) for a, b in rows]
-            within = [task.result() for task in tasks]
+        threads = self._threads_for(n)
+        cuts = itertools.pairwise([n * share // threads for share in range(threads + 1)])
+        within = self._share_out([partial(self.rows, x, kick, k_q, u_q, a, b) for a, b in cuts])
         return Evaluation(all(within), timings_s={"near": time.perf_counter() - begun})
+
+    def _threads_for(self, bodies: int) -> int:
+        return max(1, min(self.threads, bodies * bodies // _PAIRS_OF_A_THREAD))
+
+    def _share_out(self, work: list[Callable[[], T]]) -> list[T]:
+        if len(work) == 1:
+            return [work[0]()]
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="direct")
+        return [task.result() for task in [self._pool.submit(some) for some in work]]
+
+
+class DirectSummation(RowSummation):
+    """The exact sum over all pairs in open space; each pair is computed once."""
+
+    def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
+        """Write kicks (3, N) and potentials (N,); see ``Force``."""
+        begun = time.perf_counter()
+        n = kick.sink.size
+        threads = self._threads_for(n)
+        given = (x, kick.sink, kick.source, kick.softening2, kick.potential_per_charge)
+        if threads == 1:
+            within = bool(all_kicks(*given, kick.pair_bits, k_q, u_q))
+            return Evaluation(within, timings_s={"near": time.perf_counter() - begun})
+        tiles = _cut_into_tiles(n, threads)
+
+        def add(share: np.ndarray) -> tuple[bool, np.ndarray]:
+            total = np.zeros((4, n), np.int64)
+            within = add_tiles(*given, kick.pair_bits, share, total, np.zeros(1, np.int64))
+            return bool(within), total
+
+        shares = [np.ascontiguousarray(tiles[t::threads]) for t in range(threads)]
+        done = self._share_out([partial(add, share) for share in shares])
+        total = np.sum([own for _, own in done], axis=0)
+        k_q[:], u_q[:] = total[:3], total[3]
+        return Evaluation(
+            all(within for within, _ in done), timings_s={"near": time.perf_counter() - begun}
+        )
 
     def rows(
         self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int
     ) -> bool:
         """Write the kicks of the bodies first <= i < last; return whether all were in range."""
-        return bool(
-            pair_kicks(
-                x,
-                kick.sink,
-                kick.source,
-                kick.softening2,
-                kick.potential_per_charge,
-                kick.pair_bits,
-                first,
-                last,
-                k_q,
-                u_q,
-            )
-        )
+        given = (x, kick.sink, kick.source, kick.softening2, kick.potential_per_charge)
+        return bool(pair_kicks(*given, kick.pair_bits, first, last, k_q, u_q))
+
+
+def _cut_into_tiles(bodies: int, threads: int) -> np.ndarray:
+    """Return pairs of blocks (T, 4), some for each thread; see ``tiles.add_tiles``."""
+    blocks = 4 * threads
+    spans = list(itertools.pairwise(bodies * block // blocks for block in range(blocks + 1)))
+    pairs = itertools.combinations_with_replacement(spans, 2)
+    return np.array([[*a, *b] for a, b in pairs], np.int64)

@@ -18,8 +18,8 @@ from simulation.engine.distribution.arena import Arena, create_arena
 from simulation.engine.distribution.mpi_launch import find_mpirun
 from simulation.engine.distribution.protocol import SABOTAGES, TransportUnavailable
 from simulation.engine.distribution.shares import Speeds, Tiles, deal, spot_checks
-from simulation.engine.distribution.tiles import add_tiles
 from simulation.engine.forces.direct import DirectSummation
+from simulation.engine.forces.tiles import add_tiles
 
 BODIES, STEPS = 96, 5
 KINDS = {"direct": None, "fmm": 1e-3}

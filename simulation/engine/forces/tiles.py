@@ -1,0 +1,252 @@
+# mypy: disable-error-code="no-untyped-def"
+# Numba infers the types of kernels; the docstrings state shapes and types.
+"""Pairs of blocks of bodies, each pair of bodies computed once and added to both.
+
+Both kicks of a pair are opposite integers, and integer sums do not depend on order: tiles may be
+dealt out in any way, and what any set of them adds to the momentum of the bodies with mass is
+exactly zero. A body without mass pulls nobody, so its pairs are not alike from both sides: tiles
+that hold one are computed in both directions.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from simulation.engine.arithmetic import ROUNDER_BITS, kernel
+from simulation.engine.forces.pairs import AWAY, PADDING, pair_kick, rows_both, rows_one
+
+# Sources of one pass: with their sums and the scratch 20 KB, which the innermost cache holds.
+_COLUMNS = 256
+
+
+@kernel
+def make_room(columns):
+    """Return what a pass over some sources writes in: near, sums, inverse, sinks, given."""
+    room = columns + PADDING
+    return (
+        np.empty((4, room)),
+        np.empty((4, room), np.int64),
+        np.empty((2, room)),
+        np.empty((2, 4)),
+        np.empty((2, 4), np.int64),
+    )
+
+
+@kernel
+def append_bodies(near, many, x, source, begin, end):
+    """Copy the bodies begin <= j < end to ``near`` behind the first ``many``; return how many."""
+    count = end - begin
+    for axis in range(4):
+        # Counting from 0: with any other start a check for negative indices stays in the loop.
+        origin = source[begin:end] if axis == 3 else x[axis, begin:end]
+        target = near[axis, many : many + count]
+        for j in range(count):
+            target[j] = origin[j]
+    return many + count
+
+
+@kernel
+def finish_row(near, sums, many):
+    """Fill up what a vector may read behind ``many`` sources, and set their ``sums`` to zero."""
+    for j in range(many, many + PADDING):
+        near[0, j], near[1, j], near[2, j], near[3, j] = AWAY, 0.0, 0.0, 0.0
+    for axis in range(4):
+        target = sums[axis, : many + PADDING]
+        for j in range(many + PADDING):
+            target[j] = 0
+
+
+@kernel
+def set_sinks(sinks, x, sink, i, last):
+    """Take the bodies i and i + 1; where there is no second, one that feels nothing."""
+    for k in range(2):
+        if i + k < last:
+            sinks[k, 0], sinks[k, 1], sinks[k, 2] = x[0, i + k], x[1, i + k], x[2, i + k]
+            sinks[k, 3] = sink[i + k]
+        else:
+            # Not where the padding is.
+            sinks[k, 0], sinks[k, 1], sinks[k, 2], sinks[k, 3] = -AWAY, 0.0, 0.0, 0.0
+
+
+@kernel
+def add_given(given, i, last, partial):
+    """Add what two sinks got; return the potentials' sum."""
+    ledger = nb.int64(0)
+    for k in range(min(2, last - i)):
+        for axis in range(4):
+            partial[axis, i + k] += given[k, axis]
+        ledger += given[k, 3]
+    return ledger
+
+
+@kernel
+def add_sums(sums, begin, end, place, sinks, partial):
+    """Add what the sources begin <= j < end of a row got from ``sinks`` sinks to the bodies from
+    ``place`` on; return the potentials' sum.
+    """
+    ledger = nb.int64(0)
+    for axis in range(4):
+        rounders = nb.int64(ROUNDER_BITS) * nb.int64(-sinks if axis == 3 else sinks)
+        origin = sums[axis, begin:end]
+        target = partial[axis, place : place + end - begin]
+        ledger = nb.int64(0)
+        for j in range(end - begin):
+            given = origin[j] + rounders
+            target[j] += given
+            ledger += given
+    return ledger
+
+
+@kernel
+def add_sums_within(sums, many, place, partial):
+    """Do what ``add_sums`` does for a block whose bodies, two by two, were sinks of all later."""
+    ledger = nb.int64(0)
+    for axis in range(4):
+        origin = sums[axis, :many]
+        target = partial[axis, place : place + many]
+        rounder = nb.int64(ROUNDER_BITS) * nb.int64(-1 if axis == 3 else 1)
+        ledger = nb.int64(0)
+        for j in range(many):
+            given = origin[j] + rounder * nb.int64(j // 2 * 2)
+            target[j] += given
+            ledger += given
+    return ledger
+
+
+@kernel
+def add_mutual(x, sink, source, i, softening2, per_charge, partial):
+    """Add what the bodies i and i + 1 do to each other; return their potentials and the bits
+    seen.
+    """
+    dx, dy, dz = x[0, i + 1] - x[0, i], x[1, i + 1] - x[1, i], x[2, i + 1] - x[2, i]
+    rounder = nb.int64(ROUNDER_BITS)
+    cc = sink[i] * source[i + 1]
+    kx, ky, kz, u, seen = pair_kick(dx, dy, dz, cc, softening2, per_charge)
+    partial[0, i] += kx - rounder
+    partial[1, i] += ky - rounder
+    partial[2, i] += kz - rounder
+    partial[3, i] += u - rounder
+    ledger = u - rounder
+    cc = sink[i + 1] * source[i]
+    kx, ky, kz, u, more = pair_kick(-dx, -dy, -dz, cc, softening2, per_charge)
+    partial[0, i + 1] += kx - rounder
+    partial[1, i + 1] += ky - rounder
+    partial[2, i + 1] += kz - rounder
+    partial[3, i + 1] += u - rounder
+    return ledger + u - rounder, seen | more
+
+
+@kernel
+def _add_columns(bodies, law, first, last, begin, end, both, out, room):
+    """Add the pairs of two blocks that share no body; with ``both`` to the second one, too."""
+    x, sink, source = bodies
+    softening2, per_charge = law
+    partial, ledger = out
+    near, sums, inverse, sinks, given = room
+    many = append_bodies(near, 0, x, source, begin, end)
+    finish_row(near, sums, many)
+    seen = nb.int64(0)
+    for i in range(first, last, 2):
+        set_sinks(sinks, x, sink, i, last)
+        if both:
+            seen |= rows_both(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
+        else:
+            seen |= rows_one(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
+        ledger[0] += add_given(given, i, last, partial)
+    if both:
+        ledger[0] += add_sums(sums, 0, many, begin, (last - first + 1) // 2 * 2, partial)
+    return seen
+
+
+@kernel
+def _add_block(bodies, law, begin, end, both, out, room):
+    """Add the pairs within one block."""
+    x, sink, source = bodies
+    softening2, per_charge = law
+    partial, ledger = out
+    near, sums, inverse, sinks, given = room
+    many = append_bodies(near, 0, x, source, begin, end)
+    finish_row(near, sums, many)
+    seen = nb.int64(0)
+    for i in range(begin, end, 2):
+        at = i - begin
+        set_sinks(sinks, x, sink, i, end)
+        if both:
+            # Those before have been here as sinks.
+            seen |= rows_both(
+                near, sums, inverse, at + 2, many, sinks, softening2, per_charge, given
+            )
+        else:
+            for j in range(at, min(at + 2, many)):
+                near[0, j], near[3, j] = AWAY, 0.0
+            seen |= rows_one(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
+            for j in range(at, min(at + 2, many)):
+                near[0, j], near[3, j] = x[0, begin + j], source[begin + j]
+        ledger[0] += add_given(given, i, end, partial)
+        if i + 1 < end:
+            shared, bits = add_mutual(x, sink, source, i, softening2, per_charge, partial)
+            ledger[0] += shared
+            seen |= bits
+    if both:
+        ledger[0] += add_sums_within(sums, many, begin, partial)
+    return seen
+
+
+@kernel
+def all_have_mass(source, begin, end):
+    """Return whether all bodies begin <= j < end pull others."""
+    found = True
+    for j in range(begin, end):
+        found &= source[j] > 0.0
+    return found
+
+
+@kernel
+def add_tile(bodies, law, first, last, begin, end, out, room):
+    """Add kicks and potentials between the bodies first <= i < last and begin <= j < end, in
+    quanta; two blocks that share no body, or the same one. Returns the OR of the bits seen.
+
+    ``bodies``: x (3, N), sink and source (N,) float64, see ``forces.Kick``; ``law``: softening2 and
+    potential_per_charge. ``out``: kicks and potentials (4, N) int64, added to, and the potentials'
+    sum (1,) int64, added to on its own. ``room`` from ``make_room``, overwritten. A body does not
+    act on itself.
+    """
+    source = bodies[2]
+    both = all_have_mass(source, first, last) and all_have_mass(source, begin, end)
+    seen = nb.int64(0)
+    for some in range(begin, end, _COLUMNS):
+        stop = min(some + _COLUMNS, end)
+        before = some if first == begin else last
+        seen |= _add_columns(bodies, law, first, before, some, stop, both, out, room)
+        if first == begin:
+            seen |= _add_block(bodies, law, some, stop, both, out, room)
+        if not both:
+            # The other direction of what was added above.
+            seen |= _add_turned(bodies, law, first, before, some, stop, out, room)
+    return seen
+
+
+@kernel
+def _add_turned(bodies, law, first, last, begin, end, out, room):
+    """Add what the bodies first <= i < last do to begin <= j < end."""
+    seen = nb.int64(0)
+    for some in range(first, last, _COLUMNS):
+        stop = min(some + _COLUMNS, last)
+        seen |= _add_columns(bodies, law, begin, end, some, stop, False, out, room)
+    return seen
+
+
+@kernel
+def add_tiles(x, sink, source, softening2, per_charge, pair_bits, tiles, partial, ledger):
+    """Add ``tiles`` (T, 4) int64: the bounds of block A, then of block B; see ``add_tile``.
+
+    Returns True when every pair lay below 2^pair_bits quanta. O(sum of |A| |B|).
+    """
+    room = make_room(_COLUMNS)
+    bodies, law, out = (x, sink, source), (softening2, per_charge), (partial, ledger)
+    seen = nb.int64(0)
+    for t in range(tiles.shape[0]):
+        a, b, c, d = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
+        seen |= add_tile(bodies, law, a, b, c, d, out, room)
+    return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0

@@ -1,0 +1,85 @@
+"""Pairs in vectors: the integers of one pair at a time, whatever the width and the blocks."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+import pytest
+
+from simulation.engine.arithmetic import ROUNDER_BITS
+from simulation.engine.forces import Kick
+from simulation.engine.forces.direct import FEW, DirectSummation, all_kicks, pair_kicks
+from simulation.engine.forces.pairs import AWAY, PADDING, make_rows
+
+# Two sinks, as the sums hold them: modulo 2^64.
+ROUNDERS = np.array([2 * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
+
+
+def cloud(bodies: int, massless: str = "none") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(bodies)
+    x = np.ascontiguousarray(random.normal(size=(3, bodies)))
+    sink = random.uniform(0.5, 2.0, bodies) * 2.0**16
+    source = sink.copy()
+    source[{"none": [], "first": [0], "last": [-1], "some": slice(3, None, 7)}[massless]] = 0.0
+    return x, sink, source
+
+
+def one_by_one(x, sink, source, softening2):
+    bodies = sink.size
+    kicks, potentials = np.empty((3, bodies), np.int64), np.empty(bodies, np.int64)
+    assert pair_kicks(x, sink, source, softening2, 0.5, 51, 0, bodies, kicks, potentials)
+    return kicks, potentials
+
+
+@pytest.mark.parametrize("massless", ["none", "first", "last", "some"])
+@pytest.mark.parametrize("softening2", [0.0, 1e-4])
+@pytest.mark.parametrize("bodies", [FEW, FEW + 1, 255, 256, 257, 611])
+def test_blocks_give_the_integers_of_single_pairs(bodies, softening2, massless):
+    x, sink, source = cloud(bodies, massless)
+    expected, expected_u = one_by_one(x, sink, source, softening2)
+    for threads in (1, 3):
+        kicks, potentials = np.empty_like(expected), np.empty_like(expected_u)
+        force = DirectSummation(threads)
+        kick = Kick(sink, source, softening2, 0.5, 51)
+        assert force.evaluate(x, kick, kicks, potentials).within
+        np.testing.assert_array_equal(kicks, expected)
+        np.testing.assert_array_equal(potentials, expected_u)
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8])
+def test_the_width_of_the_vectors_changes_nothing(lanes):
+    rows = make_rows(both=True, lanes=lanes)
+
+    @nb.njit(error_model="numpy")
+    def run(near, sums, inverse, many, sinks, given):
+        return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, given)
+
+    for sources in (1, 7, 8, 9, 40, 101):
+        x, sink, _ = cloud(sources + 2)
+        near = np.zeros((4, sources + PADDING))
+        near[0] = AWAY
+        near[:3, :sources], near[3, :sources] = x[:, 2:], sink[2:]
+        sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((2, 4), np.int64)
+        sinks = np.ascontiguousarray(np.vstack([x[:, :2], sink[:2]]).T)
+        run(near, sums, np.empty((2, sources + PADDING)), sources, sinks, given)
+
+        for left_out in (0, 1):
+            # A row does not bring its two sinks together.
+            kept = np.delete(np.arange(sources + 2), left_out)
+            alone = np.ascontiguousarray(x[:, kept])
+            kicks, potentials = one_by_one(alone, sink[kept], sink[kept], 1e-4)
+            np.testing.assert_array_equal(given[1 - left_out], [*kicks[:, 0], potentials[0]])
+        pulled = sums[:3, :sources] + ROUNDERS
+        np.testing.assert_array_equal(pulled.sum(axis=1), -given[:, :3].sum(axis=0))
+        assert (sums[3, :sources] - ROUNDERS).sum() == given[:, 3].sum()
+
+
+@pytest.mark.parametrize("bodies", [FEW - 1, FEW, 300])
+def test_a_pair_beyond_its_range_is_noticed_wherever_it_stands(bodies):
+    x, sink, source = cloud(bodies)
+    kicks, potentials = np.empty((3, bodies), np.int64), np.empty(bodies, np.int64)
+    for i, j in ((0, 1), (2, bodies - 1), (bodies - 2, bodies - 1), (5, bodies // 2)):
+        close = x.copy()
+        close[:, j] = close[:, i] + np.array([1e-9, 0.0, 0.0])
+        assert not all_kicks(close, sink, source, 0.0, 0.5, 51, kicks, potentials)
+    assert all_kicks(x, sink, source, 0.0, 0.5, 51, kicks, potentials)
