@@ -56,6 +56,9 @@ class TenantTask(PlatformTask):
         """Enter the tenant, then run."""
         if tenant_schema not in selectors.list_schemas():
             raise NoTenantChosen(f"{self.name} was sent without a tenant that exists")
+        queue = str((self.request.delivery_info or {}).get("routing_key") or "")
+        if queue.startswith(queue_of("")) and queue != queue_of(tenant_schema):
+            raise NoTenantChosen(f"{self.name} for one tenant came by the queue of another")
         with tenant_context(tenant_schema):
             return super().__call__(*args, **kwargs)
 

@@ -53,3 +53,30 @@ def test_enqueue_sends_after_the_commit_to_the_tenants_own_queue():
             enqueue_on_commit("tests.who_am_i")
             transaction.set_rollback(True)
         assert queued("acme") == 1
+
+
+def test_a_payload_that_names_another_tenant_than_its_queue_does_not_run():
+    def deliver(queue: str):
+        who_am_i.push_request(delivery_info={"routing_key": queue})
+        try:
+            return who_am_i(tenant_schema="acme")
+        finally:
+            who_am_i.pop_request()
+
+    assert deliver(queue_of("acme")) == "t_acme"
+    assert deliver("platform") == "t_acme"
+    with pytest.raises(NoTenantChosen):
+        deliver(queue_of("globex"))
+
+
+@pytest.mark.parametrize("schema", [["acme"], {"acme": 1}, None, 7, "ACME", "acme ", "t_acme"])
+def test_a_tenant_that_is_not_a_name_does_not_run(schema):
+    with pytest.raises((NoTenantChosen, TypeError)):
+        who_am_i(tenant_schema=schema)
+
+
+def test_payloads_are_json_and_nothing_that_can_run():
+    from celery import current_app
+
+    assert set(current_app.conf.accept_content) == {"json"}
+    assert current_app.conf.task_serializer == "json"
