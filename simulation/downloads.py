@@ -7,14 +7,22 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from django.views.decorators.http import require_GET
 
 from simulation import exports, plotly_script, selectors
 from simulation.models import Run
+from simulation.services import record_download
+from tenants.models import User
 from tenants.permissions import require_permission
 from tenants.rate_limits import rate_class
+
+
+def _record(request: HttpRequest, run: Run, form: str) -> None:
+    assert isinstance(request.user, User), "members alone get here"
+    record_download(acting_user=request.user, run=run, form=form, downloaded_at=timezone.now())
 
 
 def _attachment(run: Run, content: bytes | str, *, kind: str, ending: str) -> HttpResponse:
@@ -30,6 +38,7 @@ def final_state_npz(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Send the last verified state as a NumPy archive."""
     run = selectors.get_run(run_id)
     content = exports.to_npz(selectors.get_final_state(run))
+    _record(request, run, "npz")
     return _attachment(run, content, kind="application/octet-stream", ending="npz")
 
 
@@ -40,6 +49,7 @@ def final_state_csv(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Send the last verified state as CSV."""
     run = selectors.get_run(run_id)
     content = exports.to_csv(selectors.get_final_state(run))
+    _record(request, run, "csv")
     return _attachment(run, content, kind="text/csv; charset=utf-8", ending="csv")
 
 
@@ -66,6 +76,7 @@ def summary_json(request: HttpRequest, run_id: UUID) -> HttpResponse:
         {**asked, **(run.summary or {}), **ending}, json_dumps_params={"indent": 2}
     )
     response["Content-Disposition"] = f'attachment; filename="{run.scenario}-{run.short_id}.json"'
+    _record(request, run, "json")
     return response
 
 

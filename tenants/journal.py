@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from audit.services import Entry, Origin, Subject, Who, record
 from tenants.models import User
+from tenants.origin import client_ip
 
 __all__ = ["Entry", "Subject", "Who", "note", "person", "process", "request_origin"]
 
@@ -55,9 +56,9 @@ def person(user: User) -> Who:
     return Who("person", str(user.pk), user.email)
 
 
-def process(name: str = "") -> Who:
-    """Return this process of the platform (or a named part of it) as the log names it."""
-    return Who("process", name or settings.AII_PROCESS)
+def process(label: str = "") -> Who:
+    """Return this process of the platform as the log names it; the label says who started it."""
+    return Who("process", settings.AII_PROCESS, label)
 
 
 def current_origin() -> Origin | None:
@@ -68,7 +69,7 @@ def current_origin() -> Origin | None:
     session = getattr(request, "session", None)
     key = getattr(session, "session_key", None)
     return Origin(
-        ip=request.META.get("REMOTE_ADDR") or "",
+        ip=client_ip(request),
         user_agent=request.headers.get("User-Agent", "")[:300],
         # Tells sessions apart and opens none.
         session=sha256(key.encode()).hexdigest()[:16] if key else "",

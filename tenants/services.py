@@ -11,9 +11,10 @@ from django.db import connections, transaction
 from psycopg import sql
 
 from tenants.cloning import fill_schema
-from tenants.context import public_context
+from tenants.context import public_context, tenant_context
 from tenants.errors import Conflict, Invalid, Unavailable
 from tenants.fences import apply_tenant_fence
+from tenants.journal import Subject, note, process
 from tenants.models import RESERVED_SLUGS, Domain, Membership, Tenant, User
 from tenants.owner import OWNER_ALIAS
 from tenants.tasks import serve_queue
@@ -65,6 +66,7 @@ def provision_tenant(
             cursor.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(slug)))
         fill_schema(slug)
         apply_tenant_fence(slug)
+        _note_provisioned(tenant, host)
         # Robust: should the broker be away, tenants.serve_new_queues tells the workers later.
         transaction.on_commit(partial(serve_queue, slug), using=OWNER_ALIAS, robust=True)
     return tenant
@@ -99,18 +101,32 @@ def add_member(
             user = User.objects.db_manager(OWNER_ALIAS).create_user(
                 email, password, name=name, joined_at=added_at
             )
-        membership, _ = Membership.objects.using(OWNER_ALIAS).update_or_create(
+        memberships = Membership.objects.using(OWNER_ALIAS)
+        earlier = memberships.filter(user=user, tenant=tenant).values_list("role", flat=True)
+        was = earlier.first()
+        membership, is_new = Membership.objects.using(OWNER_ALIAS).update_or_create(
             user=user,
             tenant=tenant,
             defaults={"role": role},
             create_defaults={"role": role, "added_at": added_at, "added_by": added_by},
         )
+        if is_new or was != role:
+            with tenant_context(tenant.schema_name):
+                note(
+                    who=process(added_by),
+                    action="member.added" if is_new else "member.role_changed",
+                    subject=Subject("person", str(user.pk), email),
+                    at=added_at,
+                    before=None if is_new else {"role": was},
+                    after={"role": role},
+                    using=OWNER_ALIAS,
+                )
     return membership
 
 
-def set_password(*, email: str, password: str) -> None:
+def set_password(*, email: str, password: str, set_by: str, set_at: datetime) -> None:
     """Replace a person's password; as the owner. Raises ``Invalid`` when there is no such
-    person.
+    person. The platform's own log tells of it: the person may belong to several tenants.
     """
     with public_context(), transaction.atomic(using=OWNER_ALIAS):
         user = User.objects.using(OWNER_ALIAS).filter(email=email.lower()).first()
@@ -118,6 +134,27 @@ def set_password(*, email: str, password: str) -> None:
             raise Invalid(f"Nobody signs in as {email!r}.")
         user.set_password(password)
         user.save(using=OWNER_ALIAS, update_fields=["password"])
+        note(
+            who=process(set_by),
+            action="password.set",
+            subject=Subject("person", str(user.pk), user.email),
+            at=set_at,
+            using=OWNER_ALIAS,
+        )
+
+
+def _note_provisioned(tenant: Tenant, host: str) -> None:
+    """Begin the tenant's log, and tell the platform's."""
+    for context in (public_context(), tenant_context(tenant.schema_name)):
+        with context:
+            note(
+                who=process(tenant.provisioned_by),
+                action="tenant.provisioned",
+                subject=Subject("tenant", tenant.schema_name, tenant.name),
+                at=tenant.provisioned_at,
+                after={"host": host},
+                using=OWNER_ALIAS,
+            )
 
 
 def _check_tenant(tenant: Tenant) -> None:

@@ -31,8 +31,10 @@ CREATE TABLE audit_entry (
 ) PARTITION BY RANGE (inserted_at);
 CREATE INDEX audit_entry_order ON audit_entry (xact, number);
 CREATE INDEX audit_entry_number ON audit_entry (number);
-CREATE INDEX audit_entry_who ON audit_entry (who_id, number);
-CREATE INDEX audit_entry_subject ON audit_entry (subject_id, number);
+CREATE INDEX audit_entry_time ON audit_entry (inserted_at, number);
+CREATE INDEX audit_entry_who ON audit_entry (who_id, inserted_at, number);
+CREATE INDEX audit_entry_subject ON audit_entry (subject_id, inserted_at, number);
+CREATE INDEX audit_entry_action ON audit_entry (action, inserted_at, number);
 
 CREATE TABLE audit_leaf (
     index bigint PRIMARY KEY,

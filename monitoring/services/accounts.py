@@ -9,6 +9,7 @@ from django.db import transaction
 
 from monitoring.models import Account
 from tenants.errors import Conflict, Invalid, NotFound
+from tenants.journal import Subject, note, process
 
 
 class AccountUnknown(NotFound):
@@ -40,12 +41,20 @@ def open_account(
     if not name or not kind or not reference:
         raise Invalid("An account needs a name, a kind and a reference.")
     check_subject_url(subject_url)
-    account, _ = Account.objects.get_or_create(
+    account, is_new = Account.objects.get_or_create(
         kind=kind,
         reference=reference,
         closed_at=None,
         defaults={"name": name[:200], "opened_at": opened_at, "subject_url": subject_url},
     )
+    if is_new:
+        note(
+            who=process(),
+            action="account.opened",
+            subject=Subject("account", str(account.pk), account.name),
+            at=opened_at,
+            after={"kind": kind, "reference": reference},
+        )
     return account
 
 
@@ -59,6 +68,13 @@ def close_account(*, account_id: UUID, closed_at: datetime, outcome: str) -> Non
     account.closed_at = max(closed_at, account.opened_at)
     account.outcome = outcome[:32]
     account.save(update_fields=["closed_at", "outcome"])
+    note(
+        who=process(),
+        action="account.closed",
+        subject=Subject("account", str(account.pk), account.name),
+        at=closed_at,
+        after={"outcome": account.outcome},
+    )
 
 
 def lock_open_account(account_id: UUID) -> Account:

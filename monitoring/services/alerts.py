@@ -13,6 +13,8 @@ from monitoring.models import Alert
 from monitoring.readings import finite
 from monitoring.services.accounts import check_subject_url
 from tenants.errors import Conflict, Invalid, NotFound
+from tenants.journal import Subject, process
+from tenants.journal import note as note_in_log
 from tenants.models import User
 
 NOTE_LENGTH_MAX = 500
@@ -78,6 +80,21 @@ def open_alert(
         },
     )
     if is_new:
+        note_in_log(
+            who=process(),
+            action="alert.opened",
+            subject=_subject(alert),
+            at=opened_at,
+            after={
+                "severity": severity,
+                "detail": detail,
+                "quantity": quantity,
+                "value": value,
+                "limit": limit,
+                "unit": unit,
+                "account": account_id,
+            },
+        )
         _publish(alert)
     return alert
 
@@ -98,6 +115,13 @@ def acknowledge_alert(
     alert.acknowledged_by = acting_user
     alert.acknowledged_note = _clean_note(note)
     alert.save(update_fields=["acknowledged_at", "acknowledged_by", "acknowledged_note"])
+    note_in_log(
+        who=acting_user,
+        action="alert.acknowledged",
+        subject=_subject(alert),
+        at=acknowledged_at,
+        why=alert.acknowledged_note,
+    )
     _publish(alert)
     return alert
 
@@ -130,6 +154,13 @@ def _resolve(alert: Alert, resolved_at: datetime, note: str, who: User | None) -
     alert.resolved_by = who
     alert.resolved_note = note
     alert.save(update_fields=["resolved_at", "resolved_by", "resolved_note"])
+    note_in_log(
+        who=who or process(),
+        action="alert.resolved",
+        subject=_subject(alert),
+        at=resolved_at,
+        why=note,
+    )
     _publish(alert)
     return alert
 
@@ -151,6 +182,10 @@ def _clean_note(note: str) -> str:
     if "\x00" in note:
         raise Invalid("A note is text; this one holds a null character.")
     return note
+
+
+def _subject(alert: Alert) -> Subject:
+    return Subject("alert", str(alert.pk), alert.title)
 
 
 def _publish(alert: Alert) -> None:

@@ -16,6 +16,7 @@ from monitoring.services.accounts import lock_open_account
 from monitoring.services.alerts import open_alert
 from monitoring.wording import number
 from tenants.context import current_schema
+from tenants.journal import Subject, note, process
 
 
 @transaction.atomic
@@ -60,6 +61,20 @@ def record_observation(
     )
     violations = [row for row in rows if row.verdict == Verdict.VIOLATED]
     for row in violations:
+        note(
+            who=process(node),
+            action="law.violated",
+            subject=Subject("account", str(account.pk), account.name),
+            at=observed_at,
+            after={
+                "quantity": row.quantity,
+                "unit": row.unit,
+                "value": row.value,
+                "balance": row.balance,
+                "limit": row.limit,
+                "law": row.law,
+            },
+        )
         _open_violation(account, row)
     if violations:
         publish_on_commit(quantity_changes(observed_at))

@@ -4,6 +4,7 @@ alone.
 
 from simulation.quota import RUNS_ACTIVE_LIMIT, RUNS_ACTIVE_MAX
 from simulation.services.execution import execute_run
+from simulation.services.exports import record_download
 from simulation.services.faults import ask_again, ask_for_fault
 from simulation.services.keeping import CHECKPOINT_S
 from simulation.services.quotas import QuotaChanged, QuotaOutOfRange, ask_for_quota
@@ -44,6 +45,7 @@ __all__ = [
     "cancel_run",
     "execute_run",
     "reap_runs",
+    "record_download",
     "request_run",
     "rerun_run",
 ]

@@ -18,6 +18,7 @@ from monitoring import services as monitoring
 from simulation import engine, frames
 from simulation.models import Checkpoint, Run
 from simulation.services.readings import describe_series
+from tenants.journal import Subject, note, process
 
 STATE = Run.State
 
@@ -54,6 +55,13 @@ def claim_run(*, run_id: UUID, claimed_at: datetime) -> Run | None:
         )
         run.account_id = account.pk
         run.save(update_fields=["account_id"])
+    note(
+        who=process(),
+        action="run.started",
+        subject=Subject("run", str(run.pk)),
+        at=claimed_at,
+        after={"attempt": run.attempt, "account": run.account_id},
+    )
     return run
 
 

@@ -11,6 +11,7 @@ from tenants.approvals import services as approvals
 from tenants.approvals.kinds import Approved, Kind, Outcome
 from tenants.approvals.models import ApprovalRequest
 from tenants.errors import Conflict, Invalid
+from tenants.journal import Subject, note
 from tenants.models import Membership
 
 RUNS_AT_ONCE = "simulation.runs_at_once"
@@ -66,6 +67,14 @@ def _grant(approved: Approved) -> Outcome:
         granted_at=approved.approved_at,
         granted_by_email=approved.approved_by.email,
         approval_id=approved.request_id,
+    )
+    note(
+        who=approved.approved_by,
+        action="quota.granted",
+        subject=Subject("quota", "runs_at_once"),
+        at=approved.approved_at,
+        before={"active_max": now},
+        after={"active_max": granted.active_max, "approval": approved.request_id},
     )
     return Outcome(f"{granted.active_max} runs at once", "/quotas/")
 

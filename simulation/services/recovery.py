@@ -15,6 +15,7 @@ from simulation.models import Run
 from simulation.services import live
 from simulation.services.settling import end_unattended
 from tenants.context import current_schema
+from tenants.journal import Subject, note, process
 from tenants.redis import get_redis
 from tenants.tasks import enqueue_on_commit, queue_of
 
@@ -61,6 +62,14 @@ def _take_up_again(run: Run, at: datetime) -> None:
     run.sent_at = at
     # The claim stays: a worker that was only cut off may take its own run back (claims.beat).
     run.save(update_fields=["state", "resumes", "sent_at"])
+    note(
+        who=process(),
+        action="run.queued_again",
+        subject=Subject("run", str(run.pk)),
+        at=at,
+        after={"step": run.step_done, "resumes": run.resumes},
+        why="its worker fell silent",
+    )
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return None
 

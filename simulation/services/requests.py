@@ -18,6 +18,7 @@ from simulation.quota import get_runs_active_max, lock_quota
 from simulation.services import live
 from simulation.services.settling import end_unattended
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
+from tenants.journal import Subject, note
 from tenants.models import User
 from tenants.tasks import enqueue_on_commit
 
@@ -131,6 +132,18 @@ def request_run(
         approval_id=release.approval_id if release else None,
         approved_by_email=release.by_email if release else "",
     )
+    note(
+        who=acting_user,
+        action="run.requested",
+        subject=Subject("run", str(run.pk)),
+        at=requested_at,
+        after={
+            **inputs_of(request),
+            "fault": run.fault,
+            "approval": run.approval_id,
+            "approved_by": run.approved_by_email,
+        },
+    )
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return run
 
@@ -232,6 +245,13 @@ def cancel_run(*, acting_user: User, run_id: UUID, cancelled_at: datetime) -> Ru
                 "cancel_requested_by",
                 "cancel_requested_by_email",
             ]
+        )
+        note(
+            who=acting_user,
+            action="run.cancel_requested",
+            subject=Subject("run", str(run.pk)),
+            at=cancelled_at,
+            before={"state": run.state},
         )
     if run.state == Run.State.QUEUED:
         end_unattended(run, Run.State.CANCELLED, at=cancelled_at)

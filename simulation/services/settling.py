@@ -19,6 +19,7 @@ from simulation.models import Checkpoint, Run, RunResult
 from simulation.services import live
 from simulation.services.claims import LostClaim
 from simulation.services.readings import describe_series, readings_at_the_end
+from tenants.journal import Subject, note, process
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,21 @@ def end_run(run: Run, ending: Ending) -> None:
     if ending.engine_state is not None:
         _store_result(run, ending.engine_state, ending)
     run.save()
+    note(
+        who=process(ending.node),
+        action="run.ended",
+        subject=Subject("run", str(run.pk)),
+        at=ending.at,
+        after={
+            "state": run.state,
+            "step": run.step_done,
+            "failure": run.failure,
+            "violation": run.violation,
+            "digest_start": run.digest_start,
+            "digest_end": run.digest_end,
+            "digest_reversed": run.digest_reversed,
+        },
+    )
     Checkpoint.objects.filter(run_id=run.pk).delete()
     if run.account_id is not None:
         if ending.engine_state is not None:

@@ -105,7 +105,7 @@ def _replace_passwords(password: str) -> None:
     for email in (
         User.objects.using(OWNER_ALIAS).filter(email__in=emails).values_list("email", flat=True)
     ):
-        services.set_password(email=email, password=password)
+        services.set_password(email=email, password=password, set_by=WHO, set_at=timezone.now())
 
 
 def _demo_password(path: Path) -> tuple[str, bool]:
