@@ -13,11 +13,14 @@ PRODUCTION = DJANGO_SETTINGS_MODULE=aii_site.settings.production AII_BASE_HOST=a
 	DATABASE_OWNER_URL=postgresql://aii_owner@127.0.0.1:5432/aii \
 	REDIS_URL=redis://127.0.0.1:6379/0
 
+# Without its warnings about each nosec that one of two nodes of a line did not need.
+BANDIT = $(RUN) -W ignore -c 'import logging; logging.disable(logging.WARNING); from bandit.cli.main import main; main()'
+
 .DEFAULT_GOAL := help
-.PHONY: help setup up test test-slow check format lock bench screenshots
+.PHONY: help setup up test test-slow check audit-packages sbom format lock bench screenshots
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the lock file
 	@PYTHON="$(PYTHON)" scripts/setup.sh
@@ -31,13 +34,21 @@ test: setup ## Run the tests on an embedded PostgreSQL and Redis
 test-slow: setup ## Run the long tests
 	@exec $(RUN) -m pytest -m slow --timeout 600 $(ARGS)
 
-check: setup ## Lint, types, import contracts, missing migrations, production settings
+check: setup ## Lint, types, import contracts, security lint, advisories, migrations, production settings
 	@echo "== ruff check" && $(RUN) -m ruff check .
 	@echo "== ruff format" && $(RUN) -m ruff format --check .
 	@echo "== mypy" && $(RUN) -m mypy .
 	@echo "== import contracts" && .venv/bin/lint-imports
+	@echo "== bandit" && $(BANDIT) --quiet --severity-level medium -c pyproject.toml -r .
+	@echo "== advisories" && $(RUN) scripts/audit_packages.py --if-reachable
 	@echo "== missing migrations" && $(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@echo "== production settings" && $(PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
+
+audit-packages: setup ## Ask the advisory service about every package in the production lock
+	@$(RUN) scripts/audit_packages.py
+
+sbom: setup ## Write sbom.cdx.json, the bill of materials of the production environment (CycloneDX)
+	@$(RUN) scripts/sbom.py sbom.cdx.json && echo "AII: Wrote sbom.cdx.json"
 
 format: setup ## Format the code
 	@$(RUN) -m ruff check --fix --quiet . ; $(RUN) -m ruff format .

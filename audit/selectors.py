@@ -14,7 +14,7 @@ from audit.trees import GLOBAL, StoredTree
 
 _HEAD = "SELECT size, made_at, note, global_index FROM audit_head"
 _PLACED = (
-    f"SELECT l.index, l.hash, {ENTRY_COLUMNS_SQL.replace('number,', 'e.number,', 1)}"  # noqa: S608
+    f"SELECT l.index, l.hash, {ENTRY_COLUMNS_SQL.replace('number,', 'e.number,', 1)}"  # noqa: S608  # nosec B608
     " FROM audit_leaf l JOIN audit_entry e ON e.number = l.number"
 ).replace("xact::text", "e.xact::text")
 

@@ -48,7 +48,7 @@ PARTITIONS_AHEAD = 3
 # Once an output column was named xid, and the rows were ordered by that text in place of the xid8:
 # 365 entries a second became 30 000 when it was not.
 _READ = (
-    "SELECT xact < %s::xid8, extract(epoch FROM clock_timestamp() - inserted_at)::float8, "  # noqa: S608
+    "SELECT xact < %s::xid8, extract(epoch FROM clock_timestamp() - inserted_at)::float8, "  # noqa: S608  # nosec B608
     + leaves.ENTRY_COLUMNS_SQL
     + " FROM {}.audit_entry WHERE (xact, number) > (%s::xid8, %s) ORDER BY xact, number LIMIT %s"
 )
@@ -237,7 +237,7 @@ class Sequencer:
     def _write_tiles(self, tables: Tables, tiles: list[Tile]) -> None:
         for tile in tiles:
             self._connection.execute(
-                f"INSERT INTO {tables.tile} (level, index, root, hashes)"  # noqa: S608
+                f"INSERT INTO {tables.tile} (level, index, root, hashes)"  # noqa: S608  # nosec B608
                 " VALUES (%s, %s, %s, %s)",
                 [tile.level, tile.index, tile.root, tile.hashes],
             )
@@ -245,7 +245,7 @@ class Sequencer:
     def _load_log(self, schema: str) -> Log:
         tables = tables_of(schema)
         last = self._one(
-            f"SELECT index, xact::text, number FROM {tables.leaf} ORDER BY index DESC LIMIT 1"  # noqa: S608
+            f"SELECT index, xact::text, number FROM {tables.leaf} ORDER BY index DESC LIMIT 1"  # noqa: S608  # nosec B608
         )
         size, xact, number = (last[0] + 1, last[1], last[2]) if last else (0, "0", 0)
         log = Log(schema, GrowingTree(size, StoredTree(self._fetch, tables)), xact, number)

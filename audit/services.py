@@ -17,7 +17,7 @@ from audit.fences import ENTRY_COLUMNS
 
 PLATFORM_SUBJECT = "log"
 _PLACES = ", ".join(["%s"] * 12)
-_INSERT = f"INSERT INTO audit_entry ({ENTRY_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608  (constants)
+_INSERT = f"INSERT INTO audit_entry ({ENTRY_COLUMNS}) VALUES ({_PLACES})"  # noqa: S608  # nosec B608  (constants)
 
 
 @dataclass(frozen=True)
