@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_after_setup
 
+from monitoring.totals.schedule import BEAT_SCHEDULE as TOTALS_SCHEDULE
 from simulation.schedule import BEAT_SCHEDULE
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aii_site.settings.development")
@@ -23,6 +24,7 @@ app.conf.beat_schedule = {
         "options": {"expires": 15.0},
     },
     **BEAT_SCHEDULE,
+    **TOTALS_SCHEDULE,
 }
 
 

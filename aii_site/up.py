@@ -140,7 +140,7 @@ def schema_digest(environment: Mapping[str, str]) -> str:
     digest = hashlib.sha256(environment["DATABASE_URL"].encode())
     sources = [
         *CHECKOUT.glob("*/migrations/*.py"),
-        *CHECKOUT.glob("audit/*/migrations/*.py"),
+        *CHECKOUT.glob("*/*/migrations/*.py"),
         *CHECKOUT.glob("tenants/**/*.py"),
         CHECKOUT / "audit" / "fences.py",
     ]

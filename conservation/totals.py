@@ -97,8 +97,9 @@ def publish_law(
 ) -> dict[str, Any]:
     """Return the published part of one law, its two sums decrypted and proved.
 
-    Raises ``Refused`` where a ciphertext will not do or the sum lies out of range. A product for
-    each of four columns and two decryptions: 10 000 participants take about half a second.
+    Raises ``Refused`` where a ciphertext will not do. A sum out of range is published as a problem,
+    and the verdict is UNKNOWN. A product for each of four columns and two decryptions: about half a
+    second for 10 000 participants.
     """
     compared = [each for each in postings if each.before is not None]
     published: dict[str, Any] = {
@@ -110,6 +111,7 @@ def publish_law(
         "silent": [{"participant": each.participant, "why": each.why} for each in silent],
         "balance": None,
         "limit": None,
+        "problem": None,
         "verdict": str(Status.UNKNOWN),
     }
     # The beginnings are not summed; they are checked all the same.
@@ -117,8 +119,13 @@ def publish_law(
     if not compared:
         return published
     whole, allowed = balance_of(private.public, compared), limit_of(private.public, compared)
-    balance = paillier.prove_sum(private, whole, 3 * len(compared))
-    limit = paillier.prove_sum(private, allowed, len(compared))
+    try:
+        balance = paillier.prove_sum(private, whole, 3 * len(compared))
+        limit = paillier.prove_sum(private, allowed, len(compared))
+    except paillier.Refused as refusal:
+        # Somebody encrypted what may not be posted. Who is not known, so nothing is.
+        published["problem"] = str(refusal)
+        return published
     published["balance"] = _proof(balance)
     published["limit"] = _proof(limit)
     if not silent:

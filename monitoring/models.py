@@ -243,3 +243,29 @@ class Alert(models.Model):
         if self.resolved_at is not None:
             return Alert.State.RESOLVED
         return Alert.State.ACKNOWLEDGED if self.acknowledged_at else Alert.State.FIRING
+
+
+class OwnTotal(models.Model):
+    """What this tenant posted to a round of the audit across tenants, in plain, for itself alone.
+
+    ``numbers`` and ``exponents`` open the ciphertexts; ``accounts`` is what each account held, for
+    the next round's comparison.
+    """
+
+    round_number = models.PositiveIntegerField()
+    quantity = models.CharField(max_length=32)
+    cut_off_at = models.DateTimeField()
+    key_id = models.CharField(max_length=64)
+    numbers = models.JSONField()
+    exponents = models.JSONField()
+    accounts = models.JSONField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["round_number", "quantity"], name="own_total_once_a_round"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} in round {self.round_number}"

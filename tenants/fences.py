@@ -33,23 +33,51 @@ _IS_MEMBER = (
     " JOIN public.tenants_tenant t ON t.id = m.tenant_id"
     " WHERE m.user_id = {column} AND 't_' || t.schema_name = current_user)"
 )
+_PARTICIPANT_IS_OWN = (
+    "EXISTS (SELECT 1 FROM public.totals_participant p"
+    " JOIN public.tenants_tenant t ON t.id = p.tenant_id"
+    " WHERE p.id = {table}.participant_id AND 't_' || t.schema_name = current_user)"
+)
 SHARED_ROWS = {
     "tenants_tenant": _OWN_TENANT,
     "tenants_domain": _TENANT_IS_OWN.format(table="public.tenants_domain"),
     "tenants_membership": _TENANT_IS_OWN.format(table="public.tenants_membership"),
     "tenants_user": _IS_MEMBER.format(column="public.tenants_user.id"),
     "account_emailaddress": _IS_MEMBER.format(column="public.account_emailaddress.user_id"),
+    "totals_participant": _TENANT_IS_OWN.format(table="public.totals_participant"),
+    "totals_posting": _PARTICIPANT_IS_OWN.format(table="public.totals_posting"),
+    "totals_opening": _PARTICIPANT_IS_OWN.format(table="public.totals_opening"),
+    # Published for everybody: ciphertexts and pseudonyms.
+    "totals_round": "true",
+    "totals_publication": "true",
 }
-# What a tenant's role may change there: how its members sign in.
+# What a tenant's role may change there: how its members sign in; its answers to the audit across
+# tenants, which nobody changes afterwards.
 _TENANT_WRITES = {
     "tenants_user": "UPDATE (password, last_login, session_epoch)",
     "tenants_tenant": "UPDATE (second_factor_for_all)",
     "account_emailaddress": "INSERT, UPDATE",
+    "totals_posting": "INSERT",
+    "totals_opening": "INSERT",
 }
 # What the application may read before a tenant is known.
-_APP_READS = ("tenants_tenant", "tenants_domain", "tenants_membership")
+_APP_READS = (
+    "tenants_tenant",
+    "tenants_domain",
+    "tenants_membership",
+    "totals_participant",
+    "totals_round",
+    "totals_posting",
+    "totals_publication",
+    "totals_opening",
+)
 # What the application writes for the platform itself, and no tenant's role may see.
-_APP_WRITES = {"encryption_datakey": "SELECT, INSERT, UPDATE"}
+_APP_WRITES = {
+    "encryption_datakey": "SELECT, INSERT, UPDATE",
+    "totals_participant": "INSERT",
+    "totals_round": "INSERT",
+    "totals_publication": "INSERT",
+}
 
 
 def apply_shared_fences() -> None:

@@ -61,7 +61,7 @@ def clean_database() -> None:
         tables = owner.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
             " AND tablename <> 'django_migrations'"
-            " OR schemaname = 'public' AND tablename LIKE 'audit\\_%'"
+            " OR schemaname = 'public' AND tablename ~ '^(audit|totals)_'"
         ).fetchall()
         owner.execute(
             sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from monitoring.services import open_alert
+from monitoring.totals import services as totals
+from monitoring.totals.keyfile import load_key
 from simulation.services import ask_for_quota, execute_run, request_run
 from tenants import selectors
 from tenants.context import current_schema, tenant_context
@@ -69,6 +71,20 @@ def make_entry(person: User) -> Values:
     return {"number": Entry.objects.get(id=entry.id).number}
 
 
+def open_round(person: User) -> Values:
+    """A round of the audit across tenants that waits for answers."""
+    round_ = totals.open_round(private=load_key(), opened_at=timezone.now())
+    return {"number": round_.number}
+
+
+def publish_round(person: User) -> Values:
+    """A round that this tenant answered, and that was published."""
+    values = open_round(person)
+    totals.post_totals(**values, posted_at=NOON)
+    totals.publish_round(**values, private=load_key(), published_at=NOON)
+    return values
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
@@ -86,6 +102,8 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
 # Task name -> the same, for the task's keyword arguments.
 FOR_TASK: dict[str, Callable[[User], Values]] = {
     "simulation.execute_run": lambda person: {"run_id": str(make_run(person)["run_id"])},
+    "totals.post": open_round,
+    "totals.check_openings": publish_round,
 }
 
 

@@ -31,6 +31,10 @@ AII_BREACHED_PASSWORDS = os.environ.get("AII_BREACHED_PASSWORDS", "")
 AII_ERASURE_LIST = Path(os.environ.get("AII_ERASURE_LIST") or AII_HOME / "erasures.jsonl")
 # Processes that a large run is shared out among; the result does not depend on it.
 AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
+# The audit across tenants: the file with the key that decrypts sums (default: in the home), and how
+# many seconds apart its rounds are (0: only by manage.py global_audit).
+AII_TOTALS_KEY_FILE = os.environ.get("AII_TOTALS_KEY_FILE", "")
+AII_TOTALS_EVERY_S = max(0.0, float(os.environ.get("AII_TOTALS_EVERY_S", "3600")))
 
 # The audit log: its name in signed heads, the file of its key (log-key.json in AII_HOME), and who
 # else is told of its heads.
@@ -106,6 +110,7 @@ SHARED_APPS = [
     "csp",
     "audit",
     "audit.encryption",
+    "monitoring.totals",
 ]
 # Sessions are a tenant's own: a session key of one host means nothing on another. So are the wrong
 # passwords that axes counts.

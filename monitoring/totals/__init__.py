@@ -1,0 +1,1 @@
+"""The audit across tenants, over encrypted totals."""
