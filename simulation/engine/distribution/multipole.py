@@ -12,30 +12,23 @@ does, so the bits are those of one process.
 from __future__ import annotations
 
 import copy
-import itertools
 import threading
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from simulation.engine.distribution.protocol import Terms
 from simulation.engine.distribution.shares import TASKS_OF_A_RANK
-from simulation.engine.distribution.sinks import (
-    find_wanted_pairs,
-    list_by_wanted_sink,
-    want_upward,
-)
-from simulation.engine.fmm import method as fmm
-from simulation.engine.fmm import passes, tree
+from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
+from simulation.engine.fmm.method import FastMultipole, return_residual
+from simulation.engine.fmm.traversal import want_upward
 from simulation.engine.forces import Kick
 
 # Two full leaves: no task is without any.
 _TASK_BODIES = 64
-_NO_PAIRS = np.empty((0, 2), np.int32)
 
 
-class MultipoleWork(fmm.FastMultipole):
+class MultipoleWork(FastMultipole):
     """The tasks of the fast multipole method. Part 0 of a partial sum is near, part 1 is far."""
 
     parts = 2
@@ -45,7 +38,7 @@ class MultipoleWork(fmm.FastMultipole):
         """Take the preset's accuracy and the threads of this rank."""
         super().__init__(accuracy, threads)
         self._lock = threading.Lock()
-        self._cells_now: Any = None
+        self._cells_now: Cells | None = None
 
     @property
     def source(self) -> np.ndarray:
@@ -58,7 +51,7 @@ class MultipoleWork(fmm.FastMultipole):
         self._kick = Kick(
             sink, source, terms.softening2, terms.potential_per_charge, terms.pair_bits
         )
-        self._bodies = fmm._Sorted(x, self._kick)
+        self._bodies = SortedBodies(x, self._kick)
         self._cells_now = None
 
     def costs(self, terms: Terms) -> np.ndarray:
@@ -69,13 +62,12 @@ class MultipoleWork(fmm.FastMultipole):
         self, tasks: Iterable[int], partial: np.ndarray, ledger: np.ndarray
     ) -> tuple[bool, np.ndarray]:
         """Write the near and far sums of tasks into zeros; see ``work.Work``."""
-        self._build_once()
-        cells, bodies = self._cells_now, self._bodies
-        wanted = self._wanted(tasks)
-        far, close = self._pairs(wanted)
+        cells, bodies = self._built(), self._bodies
+        wanted = self._wanted(cells, tasks)
+        far, close = self._pairs(cells, wanted)
         touched = np.zeros(bodies.key.size + 1, np.int64)
-        within = self._add_near(close, partial[0], touched)
-        within = self._add_far(far, wanted, partial[1]) and within
+        within = self._add_near(cells, close, partial[0], touched)
+        within = self._add_far(cells, far, wanted, partial[1]) and within
         leaves = cells.leaves[wanted[cells.leaves]]
         _mark(touched, cells, leaves)
         ledger += partial[:, 3].sum()
@@ -85,30 +77,21 @@ class MultipoleWork(fmm.FastMultipole):
     def settle(self, total: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
         sums = total[0] + total[1]
-        residual = fmm.return_residual(sums[:3], self._bodies.source, self._bodies.alone)
+        residual = return_residual(sums[:3], self._bodies.source, self._bodies.alone)
         found = np.empty_like(sums)
         found[:, self._bodies.order] = sums
         return found, residual
 
-    def _build_once(self) -> None:
+    def _built(self) -> Cells:
+        """Return the tree, built once for these positions."""
         with self._lock:
             if self._cells_now is None:
-                cells = self._cells(self._bodies)
-                self._rows = self._moments(self._bodies, cells)
-                self._starts = self._starting_pairs(cells)
-                self._cells_now = cells
+                self._cells_now = self._cells(self._bodies)
+                self._rows = self._moments(self._bodies, self._cells_now)
+            return self._cells_now
 
-    def _starting_pairs(self, cells: Any) -> np.ndarray:
-        cut = np.empty(fmm._CUT + 8, np.int32)
-        many = tree.cut_into_cells(
-            cells.count, cells.first, cells.last, cells.child, cells.children, fmm._CUT, cut
-        )
-        rows, columns = np.triu_indices(many)
-        return np.stack([cut[rows], cut[columns]], axis=1)
-
-    def _wanted(self, tasks: Iterable[int]) -> np.ndarray:
+    def _wanted(self, cells: Cells, tasks: Iterable[int]) -> np.ndarray:
         """Mark the tasks' leaves, those whose first body is in the task's run, and all above."""
-        cells = self._cells_now
         cuts = _cuts(self._terms)
         mine = np.zeros(len(cuts) - 1, np.bool_)
         mine[list(tasks)] = True
@@ -118,87 +101,26 @@ class MultipoleWork(fmm.FastMultipole):
         want_upward(cells.count, cells.parent, wanted)
         return wanted
 
-    def _pairs(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the far pairs of wanted cells and the near pairs of wanted leaves."""
-        cells = self._cells_now
-        found: list[tuple[np.ndarray, np.ndarray]] = [(_NO_PAIRS, _NO_PAIRS)] * fmm._UNITS
-        preset = self.preset
-
-        def units(begin: int, end: int) -> None:
-            for unit in range(begin, end):
-                while True:
-                    far, close = self._room[unit]
-                    many_far, many_close = find_wanted_pairs(
-                        np.ascontiguousarray(self._starts[unit :: fmm._UNITS]),
-                        wanted,
-                        cells.first,
-                        cells.last,
-                        cells.child,
-                        cells.children,
-                        cells.centre,
-                        cells.charge,
-                        cells.radius,
-                        cells.strength,
-                        preset.order,
-                        preset.delta_of(int(cells.last[0])),
-                        preset.opening**2,
-                        preset.direct,
-                        far,
-                        close,
-                    )
-                    if many_far >= 0:
-                        break
-                    room = max(1024, 4 * cells.count, 2 * len(far))
-                    self._room[unit] = (
-                        np.empty((room, 2), np.int32),
-                        np.empty((room, 2), np.int32),
-                    )
-                found[unit] = far[:many_far], close[:many_close]
-
-        self._share_out(units, np.arange(fmm._UNITS + 1))
-        far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
-        return far, close
-
-    def _add_near(self, pairs: np.ndarray, sums: np.ndarray, touched: np.ndarray) -> bool:
-        cells = self._cells_now
+    def _add_near(
+        self, cells: Cells, pairs: np.ndarray, sums: np.ndarray, touched: np.ndarray
+    ) -> bool:
         _mark(touched, cells, np.unique(pairs))
         if not len(pairs):
             return True
-        lists = fmm._NearLists(self._bodies, cells, pairs)
+        lists = NearLists(self._bodies, cells, pairs)
         return self._near(self._bodies, cells, lists, self._kick, sums)
 
-    def _add_far(self, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray) -> bool:
+    def _add_far(
+        self, cells: Cells, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray
+    ) -> bool:
         """Sum the fields of the wanted cells, and let them down to the bodies in a tree of these
         cells alone.
         """
-        cells = self._cells_now
-        lists = fmm._Lists.__new__(fmm._Lists)
-        lists.offset = np.empty(cells.count + 1, np.int64)
-        lists.sources = np.empty(2 * len(pairs) + 16, np.int32)
-        list_by_wanted_sink(cells.count, pairs, wanted, lists.offset, lists.sources)
-        fields = np.zeros((cells.count, self._tables.terms))
         own = np.flatnonzero(wanted)
-        work = np.concatenate([[0], np.cumsum(np.diff(lists.offset)[own])])
-
-        def sinks(begin: int, end: int) -> None:
-            for first, last in _runs(own[begin:end]):
-                passes.far_fields(
-                    self.preset.order,
-                    first,
-                    last,
-                    lists.offset,
-                    lists.sources,
-                    self._rows.ravel(),
-                    cells.centre.ravel(),
-                    cells.count,
-                    self._bodies.softening2,
-                    self._tables.degree,
-                    fields,
-                )
-
         if not own.size:
             return True
-        self._share_out(sinks, work)
+        fields = np.zeros((cells.count, self._tables.terms))
+        self._far(self._bodies, cells, self._rows, Lists.by_sink(pairs, wanted), fields)
         return self._downward(
             self._bodies, _only(cells, own), fields[own], self._kick, sums[:3], sums[3]
         )
@@ -211,7 +133,7 @@ def _cuts(terms: Terms) -> np.ndarray:
     return terms.bodies * np.arange(many + 1, dtype=np.int64) // many
 
 
-def _only(cells: Any, own: np.ndarray) -> Any:
+def _only(cells: Cells, own: np.ndarray) -> Cells:
     """Return the tree of the cells ``own``, in which every cell's parent is."""
     found = copy.copy(cells)
     found.count = own.size
@@ -221,16 +143,7 @@ def _only(cells: Any, own: np.ndarray) -> Any:
     return found
 
 
-def _runs(indices: np.ndarray) -> list[tuple[int, int]]:
-    """Return the runs of consecutive numbers, each as first and last + 1."""
-    if not indices.size:
-        return []
-    breaks = np.flatnonzero(np.diff(indices) > 1) + 1
-    edges = [0, *breaks.tolist(), indices.size]
-    return [(int(indices[a]), int(indices[b - 1]) + 1) for a, b in itertools.pairwise(edges)]
-
-
-def _mark(touched: np.ndarray, cells: Any, leaves: np.ndarray) -> None:
+def _mark(touched: np.ndarray, cells: Cells, leaves: np.ndarray) -> None:
     """Count the leaves' bodies up, as steps to be summed."""
     np.add.at(touched, cells.first[leaves], 1)
     np.add.at(touched, cells.last[leaves], -1)

@@ -13,6 +13,7 @@ Sources: Dehnen (2000), ApJ 536, L39; Dehnen (2002), J. Comput. Phys. 179, 27; D
 Comput. Astrophys. 1, 1.
 """
 
-from simulation.engine.fmm.method import PRESETS, FastMultipole, Preset, compile_ahead
+from simulation.engine.fmm.method import FastMultipole, compile_ahead
+from simulation.engine.fmm.presets import PRESETS, Preset
 
 __all__ = ["PRESETS", "FastMultipole", "Preset", "compile_ahead"]

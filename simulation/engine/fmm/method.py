@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -16,49 +14,14 @@ import numpy as np
 from conservation import exact_sum
 from simulation.engine.errors import BadRequest
 from simulation.engine.fmm import near, passes, traversal, tree
+from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
 from simulation.engine.fmm.far import row_length
+from simulation.engine.fmm.presets import PRESETS
 from simulation.engine.fmm.tables import Tables, tables
 from simulation.engine.forces import Evaluation, Kick
 
-
-@dataclass(frozen=True)
-class Preset:
-    """What keeps the rms relative error of the forces below an accuracy.
-
-    ``order`` of the expansions; ``delta`` of the acceptance (``traversal``) for 20 000 bodies; more
-    bodies divide the error among more cells, so that it grows with their root (the rms error then
-    stays level from 2 048 to a million bodies: 0.5 to 0.9 of the accuracy, p99 about 3 times the
-    rms). Cells are never expanded where the sum of their radii is over ``opening`` of their
-    distance; a leaf is at most ``widest`` of its distance from the bulk wide and holds at most
-    ``leaf_size`` bodies; two leaves of at most ``direct`` pairs are always summed directly.
-    """
-
-    order: int
-    delta: float
-    opening: float
-    widest: float
-    leaf_size: int
-    direct: int
-
-    def delta_of(self, bodies: int) -> float:
-        """Return delta for a number of bodies; 0, all of them directly, for few."""
-        if bodies < _BODIES_MIN:
-            return 0.0
-        return self.delta * math.sqrt(bodies / _BODIES_OF_DELTA)
-
-
-PRESETS: dict[float, Preset] = {
-    1e-3: Preset(order=5, delta=0.25, opening=0.8, widest=0.2, leaf_size=64, direct=96),
-    1e-4: Preset(order=7, delta=0.03, opening=0.75, widest=0.18, leaf_size=64, direct=64),
-    1e-5: Preset(order=7, delta=0.0008, opening=0.55, widest=0.15, leaf_size=64, direct=128),
-}
-# Below this many bodies everything is summed directly: the tree would save nothing.
-_BODIES_MIN = 2048
-_BODIES_OF_DELTA = 20_000
 # Bodies that share one estimate of how strongly all others pull.
 _STRENGTH_BODIES = 128
-# Bodies of one Morton key that are put in order one by one.
-_TIES_MAX = 64
 # Kicks are weighed without their last bits: then the weights of any number of bodies sum up.
 _PART_BITS = 24
 # The centre and size of the cell that lanes without a source point at: outside the box.
@@ -92,7 +55,7 @@ class FastMultipole:
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,) as integers; see ``Force``."""
         clock = _Clock()
-        bodies = _Sorted(x, kick)
+        bodies = SortedBodies(x, kick)
         clock.lap("sort")
         cells = self._cells(bodies)
         clock.lap("tree")
@@ -118,16 +81,16 @@ class FastMultipole:
     def _tables(self) -> Tables:
         return tables(self.preset.order)
 
-    def _cells(self, bodies: _Sorted) -> _Cells:
+    def _cells(self, bodies: SortedBodies) -> Cells:
         """Return the tree, its wide leaves split; see ``_widths_wanted``."""
         while True:
-            cells = _Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
+            cells = Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
             if self._build(bodies, cells):
                 cells.centre[cells.count] = _NOWHERE
                 return cells
             self._cells_max = 2 * len(cells.first)
 
-    def _build(self, bodies: _Sorted, cells: _Cells) -> bool:
+    def _build(self, bodies: SortedBodies, cells: Cells) -> bool:
         shape = (cells.first, cells.last, cells.level, cells.child, cells.children, cells.parent)
         cells.count = tree.build_cells(bodies.key, self.preset.leaf_size, *shape)
         if cells.count < 0:
@@ -144,7 +107,7 @@ class FastMultipole:
         traversal.weakest_upward(cells.count, cells.child, cells.children, cells.strength)
         return True
 
-    def _place(self, bodies: _Sorted, cells: _Cells) -> None:
+    def _place(self, bodies: SortedBodies, cells: Cells) -> None:
         tree.place_cells(
             cells.count,
             cells.first,
@@ -159,7 +122,7 @@ class FastMultipole:
         )
         cells.leaves = np.flatnonzero(cells.children[: cells.count] == 0)
 
-    def _strengths(self, bodies: _Sorted, cells: _Cells) -> None:
+    def _strengths(self, bodies: SortedBodies, cells: Cells) -> None:
         """Write the strength at each leaf: that of the largest cell of few bodies around it."""
         size = cells.last[: cells.count] - cells.first[: cells.count]
         above = size[cells.parent[: cells.count]]
@@ -188,7 +151,7 @@ class FastMultipole:
             cells.count, cells.first, cells.last, cells.parent, _STRENGTH_BODIES, cells.strength
         )
 
-    def _levels_wanted(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
+    def _levels_wanted(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
         """Return the level at which each leaf is no wider than a share of its distance.
 
         Far out, sqrt(charge / strength) is the distance from the bulk; a leaf about as wide would
@@ -203,7 +166,7 @@ class FastMultipole:
         wanted[leaves] = np.clip(exponent - (share == 0.5), 0, tree.LEVELS)
         return wanted
 
-    def _moments(self, bodies: _Sorted, cells: _Cells) -> np.ndarray:
+    def _moments(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
         """Return the rows of multipoles of all cells, and one of zeros after the last."""
         table = self._tables
         moments = np.zeros((cells.count, table.terms))
@@ -237,8 +200,14 @@ class FastMultipole:
         passes.write_rows(cells.count, cells.centre, table.kept, table.degree, moments, rows)
         return rows
 
-    def _lists(self, bodies: _Sorted, cells: _Cells) -> tuple[_Lists, _NearLists]:
+    def _lists(self, bodies: SortedBodies, cells: Cells) -> tuple[Lists, NearLists]:
         """Return for each cell the cells that act on it, far and near."""
+        wanted = np.ones(cells.count, np.bool_)
+        far, close = self._pairs(cells, wanted)
+        return Lists.by_sink(far, wanted), NearLists(bodies, cells, close)
+
+    def _pairs(self, cells: Cells, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the far pairs and the near pairs of wanted cells; see ``traversal.find_pairs``."""
         cut = np.empty(_CUT + 8, np.int32)
         many = tree.cut_into_cells(
             cells.count, cells.first, cells.last, cells.child, cells.children, _CUT, cut
@@ -249,20 +218,21 @@ class FastMultipole:
 
         def units(begin: int, end: int) -> None:
             for unit in range(begin, end):
-                found[unit] = self._find_pairs(cells, unit, starts[unit::_UNITS])
+                found[unit] = self._find_pairs(cells, wanted, unit, starts[unit::_UNITS])
 
         # The units, and with them the order of the lists, are the same for any number of threads.
         self._share_out(units, np.arange(_UNITS + 1))
         far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
-        return _Lists(cells.count, far), _NearLists(bodies, cells, close)
+        return far, close
 
     def _find_pairs(
-        self, cells: _Cells, unit: int, starts: np.ndarray
+        self, cells: Cells, wanted: np.ndarray, unit: int, starts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         while True:
             far, close = self._room[unit]
             many_far, many_close = traversal.find_pairs(
                 np.ascontiguousarray(starts),
+                wanted,
                 cells.first,
                 cells.last,
                 cells.child,
@@ -284,7 +254,7 @@ class FastMultipole:
             self._room[unit] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
 
     def _far(
-        self, bodies: _Sorted, cells: _Cells, rows: np.ndarray, lists: _Lists, fields: np.ndarray
+        self, bodies: SortedBodies, cells: Cells, rows: np.ndarray, lists: Lists, fields: np.ndarray
     ) -> None:
         def sinks(begin: int, end: int) -> None:
             passes.far_fields(
@@ -304,7 +274,7 @@ class FastMultipole:
         self._share_out(sinks, lists.offset)
 
     def _near(
-        self, bodies: _Sorted, cells: _Cells, lists: _NearLists, kick: Kick, total: np.ndarray
+        self, bodies: SortedBodies, cells: Cells, lists: NearLists, kick: Kick, total: np.ndarray
     ) -> bool:
         """Add the near kicks and potentials to ``total`` (4, N)."""
         within: list[bool] = []
@@ -338,8 +308,8 @@ class FastMultipole:
 
     def _downward(
         self,
-        bodies: _Sorted,
-        cells: _Cells,
+        bodies: SortedBodies,
+        cells: Cells,
         fields: np.ndarray,
         kick: Kick,
         kicks: np.ndarray,
@@ -391,85 +361,6 @@ class FastMultipole:
         pairs = [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
         for task in [self._pool.submit(work, a, b) for a, b in pairs]:
             task.result()
-
-
-class _Sorted:
-    """The bodies in Morton order: as they are, and for the far field in units of their box.
-
-    ``half`` the box: |``place``| <= 1, ``weight`` sums to at most 1; both by powers of two, so that
-    no bit depends on it. ``alone``: nobody else is in the same place.
-    """
-
-    def __init__(self, x: np.ndarray, kick: Kick) -> None:
-        bodies = x.shape[1]
-        farthest = float(np.max(np.abs(x)))
-        self.half = half = math.ldexp(1.0, math.frexp(farthest)[1]) if farthest > 0.0 else 1.0
-        self.key = np.empty(bodies, np.uint64)
-        self.order = np.empty(bodies, np.int64)
-        tree.morton_keys(x, half, self.key)
-        tree.radix_sort(self.key, self.order, np.empty_like(self.key), np.empty_like(self.order))
-        if tree.longest_tie(self.key) > _TIES_MAX:
-            # By insertion many bodies of one key would take their square.
-            self.order = np.lexsort((kick.sink, kick.source, x[2], x[1], x[0], self._keys_of(x)))
-        else:
-            tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
-        self.x = np.ascontiguousarray(x[:, self.order])
-        self.sink = kick.sink[self.order]
-        self.source = kick.source[self.order]
-        same = np.zeros(bodies + 1, np.bool_)
-        same[1:-1] = np.all(self.x[:, 1:] == self.x[:, :-1], axis=0)
-        self.alone = ~(same[1:] | same[:-1])
-        unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
-        self.place = self.x / half
-        self.weight = self.source / unit
-        self.softening2 = kick.softening2 / half**2
-        self.kick_of_far = unit / half**2
-
-    def _keys_of(self, x: np.ndarray) -> np.ndarray:
-        keys = np.empty(x.shape[1], np.uint64)
-        tree.morton_keys(x, self.half, keys)
-        return keys
-
-
-class _Cells:
-    """The cells of a tree, breadth first; see ``tree.build_cells`` and ``tree.place_cells``."""
-
-    def __init__(self, room: int) -> None:
-        self.count = 0
-        self.first, self.last, self.level, self.child, self.children, self.parent = (
-            np.empty(room, np.int32) for _ in range(6)
-        )
-        self.centre = np.zeros((room + 1, 4))
-        self.charge, self.radius, self.strength = (np.zeros(room) for _ in range(3))
-        self.leaves = np.empty(0, np.int64)
-
-
-class _Lists:
-    """For each cell the cells that act on it; ``once``: each pair under its first cell alone."""
-
-    def __init__(self, cells: int, pairs: np.ndarray, *, once: bool = False) -> None:
-        self.offset = np.empty(cells + 1, np.int64)
-        self.sources = np.empty((1 if once else 2) * len(pairs) + 16, np.int32)
-        write = traversal.list_by_first if once else traversal.list_by_sink
-        write(cells, pairs, self.offset, self.sources)
-
-
-class _NearLists:
-    """The near pairs of leaves: alike from both sides where no body is without mass, or others."""
-
-    def __init__(self, bodies: _Sorted, cells: _Cells, pairs: np.ndarray) -> None:
-        massive = np.empty(cells.count, np.bool_)
-        near.mark_massive(cells.count, cells.first, cells.last, bodies.source, massive)
-        alike = np.all(massive[pairs], axis=1)
-        self.alike = _Lists(cells.count, pairs[alike], once=True)
-        self.others = _Lists(cells.count, pairs[~alike])
-        many = np.diff(self.alike.offset) + np.diff(self.others.offset)
-        self.leaves = np.flatnonzero(many)
-        self.work = np.zeros(self.leaves.size, np.int64)
-        for lists in (self.alike, self.others):
-            near.near_work(
-                self.leaves, cells.first, cells.last, lists.offset, lists.sources, self.work
-            )
 
 
 class _Clock:

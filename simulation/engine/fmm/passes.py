@@ -177,6 +177,8 @@ def far_fields(order, begin, end, offset, sources, rows, centre, empty, softenin
     lanes = np.empty(LANES, np.int32)
     units = np.ones(order + 1)
     for c in range(begin, end):
+        if offset[c] == offset[c + 1]:
+            continue
         sums[:] = 0.0
         for k in range(1, order + 1):
             units[k] = units[k - 1] / centre[4 * c + 3]

@@ -93,6 +93,7 @@ def _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
 @kernel
 def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
     starts,
+    wanted,
     first,
     last,
     child,
@@ -111,7 +112,10 @@ def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
     """Walk from pairs of cells ``starts`` (S, 2); write unordered pairs; return their numbers.
 
     Cells that have at most ``direct`` pairs of bodies are summed directly where both are leaves.
-    Returns (-1, -1) when ``far`` (F, 2) or ``near`` (K, 2) is too small.
+    Far pairs are written where a cell of them is ``wanted`` (cells,) bool, near ones where the leaf
+    that is first in Morton order is, so that each belongs to one rank. Those that are left out
+    leave the order of all others as it is: far fields are sums of doubles. Returns (-1, -1) when
+    ``far`` (F, 2) or ``near`` (K, 2) is too small.
     """
     stack = np.empty((_STACK + starts.shape[0], 2), np.int32)
     stack[: starts.shape[0]] = starts
@@ -119,6 +123,8 @@ def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
     while waiting:
         waiting -= 1
         a, b = stack[waiting, 0], stack[waiting, 1]
+        if not (wanted[a] or wanted[b]):
+            continue
         if many_far == far.shape[0] or many_near == near.shape[0]:
             return -1, -1
         if a == b:
@@ -132,15 +138,14 @@ def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
                     waiting += 1
             continue
         leaves = children[a] == 0 and children[b] == 0
-        if leaves and (last[a] - first[a]) * (last[b] - first[b]) <= direct:
-            near[many_near, 0], near[many_near, 1] = a, b
-            many_near += 1
-        elif _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
+        few = leaves and (last[a] - first[a]) * (last[b] - first[b]) <= direct
+        if not few and _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
             far[many_far, 0], far[many_far, 1] = a, b
             many_far += 1
         elif leaves:
-            near[many_near, 0], near[many_near, 1] = a, b
-            many_near += 1
+            if wanted[a if first[a] < first[b] else b]:
+                near[many_near, 0], near[many_near, 1] = a, b
+                many_near += 1
         elif children[b] == 0 or (children[a] and radius[a] >= radius[b]):
             for i in range(child[a], child[a] + children[a]):
                 stack[waiting, 0], stack[waiting, 1] = i, b
@@ -153,22 +158,34 @@ def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
 
 
 @kernel
-def list_by_sink(cells, pairs, offset, sources):
-    """Write both directions of unordered pairs as lists: sources[offset[c] : offset[c + 1]]."""
+def want_upward(cells, parent, wanted):
+    """Mark every cell above a marked one; ``wanted`` (cells,) bool, parents before children."""
+    for c in range(cells - 1, 0, -1):
+        if wanted[c]:
+            wanted[parent[c]] = True
+
+
+@kernel
+def list_by_sink(cells, pairs, wanted, offset, sources):
+    """Write both directions of unordered pairs as lists: sources[offset[c] : offset[c + 1]].
+
+    Only the lists of cells that are ``wanted``.
+    """
     for c in range(cells + 1):
         offset[c] = 0
     for k in range(pairs.shape[0]):
-        offset[pairs[k, 0] + 1] += 1
-        if pairs[k, 0] != pairs[k, 1]:
-            offset[pairs[k, 1] + 1] += 1
+        a, b = pairs[k, 0], pairs[k, 1]
+        offset[a + 1] += wanted[a]
+        offset[b + 1] += wanted[b] and a != b
     for c in range(cells):
         offset[c + 1] += offset[c]
     at = offset[:cells].copy()
     for k in range(pairs.shape[0]):
         a, b = pairs[k, 0], pairs[k, 1]
-        sources[at[a]] = b
-        at[a] += 1
-        if a != b:
+        if wanted[a]:
+            sources[at[a]] = b
+            at[a] += 1
+        if wanted[b] and a != b:
             sources[at[b]] = a
             at[b] += 1
 

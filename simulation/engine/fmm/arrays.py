@@ -1,0 +1,104 @@
+"""The arrays that the stages of the fast multipole method hand to each other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from simulation.engine.fmm import near, traversal, tree
+from simulation.engine.forces import Kick
+
+# Bodies of one Morton key that are put in order one by one.
+_TIES_MAX = 64
+
+
+class SortedBodies:
+    """The bodies in Morton order: as they are, and for the far field in units of their box.
+
+    ``half`` the box: |``place``| <= 1, ``weight`` sums to at most 1; both by powers of two, so that
+    no bit depends on it. ``alone``: nobody else is in the same place.
+    """
+
+    def __init__(self, x: np.ndarray, kick: Kick) -> None:
+        bodies = x.shape[1]
+        farthest = float(np.max(np.abs(x)))
+        self.half = half = math.ldexp(1.0, math.frexp(farthest)[1]) if farthest > 0.0 else 1.0
+        self.key = np.empty(bodies, np.uint64)
+        self.order = np.empty(bodies, np.int64)
+        tree.morton_keys(x, half, self.key)
+        tree.radix_sort(self.key, self.order, np.empty_like(self.key), np.empty_like(self.order))
+        if tree.longest_tie(self.key) > _TIES_MAX:
+            # By insertion many bodies of one key would take their square.
+            self.order = np.lexsort((kick.sink, kick.source, x[2], x[1], x[0], self._keys_of(x)))
+        else:
+            tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
+        self.x = np.ascontiguousarray(x[:, self.order])
+        self.sink = kick.sink[self.order]
+        self.source = kick.source[self.order]
+        same = np.zeros(bodies + 1, np.bool_)
+        same[1:-1] = np.all(self.x[:, 1:] == self.x[:, :-1], axis=0)
+        self.alone = ~(same[1:] | same[:-1])
+        unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
+        self.place = self.x / half
+        self.weight = self.source / unit
+        self.softening2 = kick.softening2 / half**2
+        self.kick_of_far = unit / half**2
+
+    def _keys_of(self, x: np.ndarray) -> np.ndarray:
+        keys = np.empty(x.shape[1], np.uint64)
+        tree.morton_keys(x, self.half, keys)
+        return keys
+
+
+class Cells:
+    """The cells of a tree, breadth first; see ``tree.build_cells`` and ``tree.place_cells``."""
+
+    def __init__(self, room: int) -> None:
+        self.count = 0
+        self.first, self.last, self.level, self.child, self.children, self.parent = (
+            np.empty(room, np.int32) for _ in range(6)
+        )
+        self.centre = np.zeros((room + 1, 4))
+        self.charge, self.radius, self.strength = (np.zeros(room) for _ in range(3))
+        self.leaves = np.empty(0, np.int64)
+
+
+class Lists:
+    """For each cell the cells that act on it: sources[offset[c] : offset[c + 1]]."""
+
+    def __init__(self, cells: int, pairs: int) -> None:
+        self.offset = np.empty(cells + 1, np.int64)
+        self.sources = np.empty(pairs + 16, np.int32)
+
+    @classmethod
+    def by_sink(cls, pairs: np.ndarray, wanted: np.ndarray) -> Lists:
+        """List pairs under each of their cells (cells,) that is ``wanted``."""
+        lists = cls(wanted.size, 2 * len(pairs))
+        traversal.list_by_sink(wanted.size, pairs, wanted, lists.offset, lists.sources)
+        return lists
+
+    @classmethod
+    def by_first(cls, cells: int, pairs: np.ndarray) -> Lists:
+        """List each pair under its first cell alone."""
+        lists = cls(cells, len(pairs))
+        traversal.list_by_first(cells, pairs, lists.offset, lists.sources)
+        return lists
+
+
+class NearLists:
+    """The near pairs of leaves: alike from both sides where no body is without mass, or others."""
+
+    def __init__(self, bodies: SortedBodies, cells: Cells, pairs: np.ndarray) -> None:
+        massive = np.empty(cells.count, np.bool_)
+        near.mark_massive(cells.count, cells.first, cells.last, bodies.source, massive)
+        alike = np.all(massive[pairs], axis=1)
+        self.alike = Lists.by_first(cells.count, pairs[alike])
+        self.others = Lists.by_sink(pairs[~alike], np.ones(cells.count, np.bool_))
+        many = np.diff(self.alike.offset) + np.diff(self.others.offset)
+        self.leaves = np.flatnonzero(many)
+        self.work = np.zeros(self.leaves.size, np.int64)
+        for lists in (self.alike, self.others):
+            near.near_work(
+                self.leaves, cells.first, cells.last, lists.offset, lists.sources, self.work
+            )
