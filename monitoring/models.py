@@ -9,6 +9,9 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from audit.encryption.fields import EncryptedTextField
+from audit.services import PLATFORM_SUBJECT
+
 
 class Verdict(models.TextChoices):
     """What was found out about a law (the words of ``conservation.Status``)."""
@@ -206,13 +209,15 @@ class Alert(models.Model):
     acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    acknowledged_note = models.CharField(max_length=500, blank=True)
+    acknowledged_note = EncryptedTextField(subject="acknowledged_by_id", blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
     # NULL on a resolved alert: the platform saw the trouble end by itself.
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    resolved_note = models.CharField(max_length=500, blank=True)
+    resolved_note = EncryptedTextField(
+        subject="resolved_by_id", otherwise=PLATFORM_SUBJECT, blank=True
+    )
 
     class Meta:
         ordering: ClassVar = ["-opened_at"]

@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from audit.encryption.fields import EncryptedTextField
+
 if TYPE_CHECKING:
     from simulation.engine import Fault, Request
 
@@ -85,12 +87,12 @@ class Run(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
-    requested_by_email = models.EmailField()
+    requested_by_email = EncryptedTextField(subject="requested_by_id")
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True
     )
-    cancel_requested_by_email = models.EmailField(blank=True)
+    cancel_requested_by_email = EncryptedTextField(subject="cancel_requested_by_id", blank=True)
 
     state = models.CharField(max_length=16, choices=State, default=State.QUEUED)
     phase = models.CharField(max_length=16, choices=Phase, default=Phase.INTEGRATE)

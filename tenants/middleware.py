@@ -17,9 +17,10 @@ from django.shortcuts import render, resolve_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from audit.encryption.errors import KekUnusable, SubjectErased
 from tenants import selectors
 from tenants.context import tenant_context
-from tenants.errors import DomainError, Forbidden, NotFound, Unavailable
+from tenants.errors import Conflict, DomainError, Forbidden, NotFound, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,12 @@ class NotAMember(Forbidden):
     code = "not_a_member"
 
 
+class DataErased(Conflict):
+    """What is kept about the person was erased; nothing new is written about them in silence."""
+
+    code = "data_erased"
+
+
 class TenantMiddleware:
     """Find the tenant by host name and work for it until the answer is made; an unknown host is a
     404.
@@ -69,12 +76,13 @@ class TenantMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Turn a refusal, or a database or broker that is away, into a page or problem+json."""
-        if isinstance(exception, (DomainError, OperationalError, *REDIS_AWAY)):
+        if isinstance(exception, (DomainError, OperationalError, *REDIS_AWAY, *NO_KEY)):
             return refusal_response(request, as_refusal(exception))
         return None
 
 
 REDIS_AWAY = (RedisConnectionError, RedisTimeoutError)
+NO_KEY = (SubjectErased, KekUnusable)
 
 
 def host_of(request: HttpRequest) -> str:
@@ -89,7 +97,11 @@ def as_refusal(problem: Exception) -> DomainError:
     """Return the refusal that people should read for a problem."""
     if isinstance(problem, DomainError):
         return problem
+    if isinstance(problem, SubjectErased):
+        return DataErased("What is kept about this person was erased, so nothing new is written.")
     logger.warning("answering 503: %s: %s", type(problem).__name__, problem)
+    if isinstance(problem, KekUnusable):
+        return Unavailable("The keys of personal content cannot be used now. Nothing was written.")
     part = "Redis" if isinstance(problem, REDIS_AWAY) else "The database"
     return Unavailable(f"{part} does not answer now. What was saved is safe.")
 
