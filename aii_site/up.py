@@ -20,6 +20,7 @@ from typing import Any
 
 from aii_site.embedded import ServiceError, Services, default_home, processes
 from aii_site.embedded.home import CHECKOUT, Home
+from aii_site.environment import is_given, read_secret
 from aii_site.kernels import KernelCompiler
 from aii_site.supervisor import Child, Supervisor
 
@@ -137,7 +138,8 @@ def start_platform(home: Home, environment: Mapping[str, str], supervisor: Super
 
 def schema_digest(environment: Mapping[str, str]) -> str:
     """Return a digest of all that decides what the database looks like, and of which it is."""
-    digest = hashlib.sha256(environment["DATABASE_URL"].encode())
+    where = environment.get("DATABASE_URL") or read_secret("DATABASE_URL")
+    digest = hashlib.sha256(where.encode())
     sources = [
         *CHECKOUT.glob("*/migrations/*.py"),
         *CHECKOUT.glob("*/*/migrations/*.py"),
@@ -151,7 +153,7 @@ def schema_digest(environment: Mapping[str, str]) -> str:
 
 def external_environment(home: Home) -> dict[str, str]:
     """Return what replaces the embedded services where their URLs are set, else {}."""
-    names = [name for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)]
+    names = [name for name in ("DATABASE_URL", "REDIS_URL") if is_given(name)]
     if not names:
         return {}
     if len(names) == 1:
@@ -161,12 +163,12 @@ def external_environment(home: Home) -> dict[str, str]:
         )
     home.create()
     home.lock()
-    secret_key = os.environ.get("SECRET_KEY") or home.secrets(None)["secret_key"]
+    given = {} if is_given("SECRET_KEY") else {"SECRET_KEY": home.secrets(None)["secret_key"]}
     home.ensure_kek()
     return {
         "AII_HOME": str(home.path),
         "NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR") or str(home.path / "numba"),
-        "SECRET_KEY": secret_key,
+        **given,
     }
 
 
@@ -198,7 +200,8 @@ def make_children(home: Home, environment: Mapping[str, str], port: int) -> list
     manage = [sys.executable, "manage.py"]
     celery = [*python, "celery", "-A", "aii_site"]
     schedule = str(home.path / "schedule")
-    given = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
+    owners = ("DATABASE_OWNER_URL", "DATABASE_OWNER_URL_FILE")
+    given = {name: value for name, value in environment.items() if name not in owners}
 
     def child(name: str, arguments: list[str], **options: Any) -> Child:
         log = home.logs / f"{name}.log"

@@ -5,13 +5,16 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 
 import redis
 
 NODE = f"{os.environ['AII_PROCESS']}@{socket.gethostname()}"
 LATE_S = 10.0
 
-with redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=3) as client:
+FILE = os.environ.get("REDIS_URL_FILE")
+URL = Path(FILE).read_text().strip() if FILE else os.environ["REDIS_URL"]
+with redis.Redis.from_url(URL, socket_timeout=3) as client:
     line = client.hget("aii:nodes", NODE)
 if line is None:
     sys.exit(f"{NODE} has never reported itself")

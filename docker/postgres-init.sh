@@ -3,6 +3,16 @@
 # rights as the embedded PostgreSQL gives them (aii_site/embedded/postgresql.py).
 set -eu
 
+# Each password may lie in a file in place of the environment, as the image's own POSTGRES_PASSWORD_FILE.
+for name in AII_OWNER_PASSWORD AII_APP_PASSWORD; do
+    eval "file=\${${name}_FILE:-} value=\${${name}:-}"
+    if [ -n "$file" ] && [ -n "$value" ]; then
+        echo "Set $name or ${name}_FILE, not both." >&2
+        exit 1
+    fi
+    [ -z "$file" ] || eval "$name=\$(cat \"\$file\")"
+done
+
 : "${AII_OWNER_PASSWORD:?Set AII_OWNER_PASSWORD}" "${AII_APP_PASSWORD:?Set AII_APP_PASSWORD}"
 
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \

@@ -28,6 +28,7 @@ from aii_site.embedded.home import (
 )
 from aii_site.embedded.postgresql import APPLICATION, DATABASE, OWNER, PostgreSQL, bin_dir
 from aii_site.embedded.valkey import Valkey
+from aii_site.environment import is_given
 
 __all__ = [
     "ServiceError",
@@ -239,11 +240,11 @@ class Services:
 def services_for_command(home: Path | None = None) -> Iterator[dict[str, str]]:
     """Lend a database and a Redis to one command: those that run, or ones started for its duration.
 
-    Yields the environment to use; an empty one when DATABASE_URL is set, where the command needs
-    nothing from us. A command that started them waits at its end for other commands that came to
-    use them meanwhile.
+    Yields the environment to use; an empty one when DATABASE_URL or its file is set, where the
+    command needs nothing from us. A command that started them waits at its end for other commands
+    that came to use them meanwhile.
     """
-    if os.environ.get("DATABASE_URL"):
+    if is_given("DATABASE_URL"):
         yield {}
         return
     place = home or default_home()

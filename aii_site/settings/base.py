@@ -11,7 +11,7 @@ from typing import Any
 from csp.constants import NONCE, SELF
 
 from aii_site import embedded
-from aii_site.environment import parse_database_url, read_secret
+from aii_site.environment import is_given, parse_database_url, read_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 AII_HOME = embedded.default_home()
@@ -45,7 +45,7 @@ AII_LOG_TSA_URL = os.environ.get("AII_LOG_TSA_URL", "")
 
 # What a running embedded installation wrote down. Not read beside a DATABASE_URL: the web server of
 # `make up` must not find the owner's password there, and two installations must not be mixed.
-_runtime = {} if os.environ.get("DATABASE_URL") else embedded.runtime_environment()
+_runtime = {} if is_given("DATABASE_URL") else embedded.runtime_environment()
 
 
 def _setting(name: str, default: str = "") -> str:
