@@ -26,8 +26,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -45,6 +44,7 @@ logger = logging.getLogger(__name__)
 LOCK = 7_230_114_982
 BATCH = 5000
 PARTITIONS_AHEAD = 3
+TICK = timedelta(microseconds=1)
 # Once an output column was named xid, and the rows were ordered by that text in place of the xid8:
 # 365 entries a second became 30 000 when it was not.
 _READ = (
@@ -167,8 +167,8 @@ class Sequencer:
                 return done
             self._at_point("read")
             keys = self._keys()
-            # Time never goes back in the log, whatever the machine's clock does.
-            self._made_at = max(self._clock(), self._made_at)
+            # Time never goes back in the log, nor does it stand still, whatever the clock does.
+            self._made_at = max(self._clock(), self._made_at + TICK)
             heads = [self._place(each, keys) for each in work]
             self._at_point("placed")
             done.checkpoint = self._sign_all(heads, keys)
@@ -268,13 +268,3 @@ class Sequencer:
 
     def _fetch(self, query: Any, parameters: Any) -> list[Any]:
         return self._connection.execute(query, parameters).fetchall()
-
-
-def keep_head(checkpoint: str, path: Path) -> None:
-    """Keep the newest head of the whole in a file outside the database.
-
-    Whoever cuts off the end of the log in the database, back to an earlier head, contradicts it.
-    """
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(checkpoint)
-    fresh.replace(path)

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psycopg
 from django.conf import settings
 
+from audit.anchors import keep_head
 from audit.database import connect
-from audit.sequencer import LogBroken, OtherSequencer, Round, Sequencer, keep_head
+from audit.sequencer import LogBroken, OtherSequencer, Round, Sequencer
 from audit.signing import KeyUnusable, SigningKeys, key_path, make_key, read_keys
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,6 @@ class Status:
     def is_frozen(self) -> bool:
         """Whether an open transaction holds entries back for too long."""
         return self.waiting_s > FROZEN_S
-
-
-def head_path() -> Path:
-    """Return the file that keeps the newest head of the whole: beside the key's."""
-    return key_path().with_name("log-head.note")
 
 
 def prepare_keys() -> None:
@@ -124,7 +119,7 @@ class Sequencing:
 
     def _after(self, done: Round) -> None:
         if done.checkpoint:
-            keep_head(done.checkpoint, head_path())
+            keep_head(done.checkpoint)
             self._at_point("kept")
         trouble = ""
         if done.waiting_s > FROZEN_S:

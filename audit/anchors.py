@@ -1,0 +1,138 @@
+"""What is told of the log outside the database: the newest head, and a head an hour for good.
+
+Each anchor is a line of a file that is only appended to, and where they are configured a message to
+an HTTP address and a time stamp (RFC 3161) of an authority. A file on the same machine is the same
+trust domain: copy it away, or let the hook do so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from django.conf import settings
+from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+from rfc3161_client.base import HashAlgorithm
+
+from audit.checkpoint import parse_text, signed_text
+from audit.database import Connection
+from audit.signing import key_path
+
+ANSWER_S_MAX = 10.0
+ANSWER_BYTES_MAX = 1_000_000
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One way in which a head was told outside; ``trouble`` where it failed."""
+
+    means: str
+    trouble: str = ""
+
+
+def head_path() -> Path:
+    """Return the file that keeps the newest head of the whole: beside the key's."""
+    return key_path().with_name("log-head.note")
+
+
+def anchors_path() -> Path:
+    """Return the file to which anchors are appended."""
+    return key_path().with_name("log-anchors.jsonl")
+
+
+def kept_heads() -> list[str]:
+    """Return the heads of the whole that are kept outside the database, as signed notes."""
+    newest = [head_path().read_text()] if head_path().exists() else []
+    return newest + anchored_heads()
+
+
+def anchored_heads() -> list[str]:
+    """Return the heads in the file of anchors."""
+    if not anchors_path().exists():
+        return []
+    return [json.loads(line)["note"] for line in anchors_path().read_text().splitlines() if line]
+
+
+def keep_head(note: str) -> None:
+    """Replace the newest head: cutting the log off before it contradicts this file from now on."""
+    fresh = head_path().with_name("log-head.note.new")
+    fresh.write_text(note)
+    fresh.replace(head_path())
+
+
+def anchor_newest(connection: Connection, anchored_at: datetime) -> list[Anchor]:
+    """Anchor the newest head in every way that is configured; nothing where it is anchored already.
+
+    A way that fails does not keep the others from being tried.
+    """
+    newest = connection.execute(
+        "SELECT note FROM public.audit_checkpoint ORDER BY size DESC LIMIT 1"
+    ).fetchone()
+    if newest is None or newest[0] in anchored_heads():
+        return []
+    note: str = newest[0]
+    ways = {"file": _append, "http": _post, "rfc3161": _stamp}
+    wanted = {
+        "file": True,
+        "http": bool(settings.AII_LOG_ANCHOR_URL),
+        "rfc3161": bool(settings.AII_LOG_TSA_URL),
+    }
+    done = []
+    for means, way in ways.items():
+        if not wanted[means]:
+            continue
+        try:
+            token = way(note, anchored_at)
+        except (OSError, ValueError) as error:
+            done.append(Anchor(means, f"{type(error).__name__}: {error}"))
+            continue
+        connection.execute(
+            "INSERT INTO public.audit_anchor (anchored_at, size, means, token)"
+            " VALUES (%s, %s, %s, %s)",
+            [anchored_at, parse_text(signed_text(note)).size, means, token],
+        )
+        done.append(Anchor(means))
+    return done
+
+
+def _append(note: str, at: datetime) -> bytes:
+    line = json.dumps({"at": at.isoformat(), "note": note})
+    with os.fdopen(
+        os.open(anchors_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w"
+    ) as file:
+        file.write(f"{line}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return sha256(note.encode()).digest()
+
+
+def _post(note: str, at: datetime) -> bytes:
+    content = json.dumps({"at": at.isoformat(), "note": note}).encode()
+    return _send(settings.AII_LOG_ANCHOR_URL, content, "application/json")
+
+
+def _stamp(note: str, at: datetime) -> bytes:
+    """Return the authority's answer; who verifies it needs the authority's certificates."""
+    request = (
+        TimestampRequestBuilder().data(note.encode()).hash_algorithm(HashAlgorithm.SHA256).build()
+    )
+    answer = _send(settings.AII_LOG_TSA_URL, request.as_bytes(), "application/timestamp-query")
+    response = decode_timestamp_response(answer)
+    if response.status != 0:
+        raise ValueError(f"the authority refused: status {response.status}")
+    if response.tst_info.message_imprint.message != sha256(note.encode()).digest():
+        raise ValueError("the authority stamped something else")
+    return answer
+
+
+def _send(url: str, content: bytes, kind: str) -> bytes:
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"{url!r} is not an HTTP address")
+    request = urllib.request.Request(url, content, {"Content-Type": kind})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
+        return bytes(answer.read(ANSWER_BYTES_MAX))
