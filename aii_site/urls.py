@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("tenants.approvals.urls")),
     path("", include("tenants.audit_pages.urls")),
     path("", include("monitoring.urls")),
+    path("", include("monitoring.totals.urls")),
     path("", include("simulation.urls")),
 ]
 

@@ -154,7 +154,13 @@ PERMISSIONS = (
         frozenset({AUDITOR}),
         needs_second_factor=True,
     ),
-    Permission("conservation.view_totals", "See the audit across tenants.", EVERYBODY),
+    Permission("conservation.view_totals", "See the audit across tenants.", OVERSEERS),
+    Permission(
+        "conservation.open_totals",
+        "See what opens the tenant's totals that were drawn.",
+        frozenset({AUDITOR}),
+        needs_second_factor=True,
+    ),
 )
 
 CONFLICTS = (

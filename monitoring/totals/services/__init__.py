@@ -1,6 +1,6 @@
 """Every write of the audit across tenants."""
 
-from monitoring.totals.services.openings import NotDrawn, check_openings
+from monitoring.totals.services.openings import NotDrawn, check_openings, show_openings
 from monitoring.totals.services.postings import (
     NoParticipant,
     RoundClosed,
@@ -19,4 +19,5 @@ __all__ = [
     "open_round",
     "post_totals",
     "publish_round",
+    "show_openings",
 ]
