@@ -35,7 +35,14 @@ class Row:
 
     entry: Entry
     who: str
+    # The address of the member that it is about.
+    about: str
     index: int | None
+
+    @property
+    def place(self) -> str:
+        """The leaf number in words."""
+        return "" if self.index is None else grouped(self.index)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,15 @@ def get_page(
         has_newer, has_older = before is not None, len(found) > ROWS_ON_A_PAGE
         shown = found[:ROWS_ON_A_PAGE]
     places = leaf_indexes(entry.number for entry in shown)
-    rows = [Row(entry, name_of(entry, people), places.get(entry.number)) for entry in shown]
+    rows = [
+        Row(
+            entry,
+            name_of(entry, people),
+            people.get(entry.subject_id, "") if entry.subject_type == "person" else "",
+            places.get(entry.number),
+        )
+        for entry in shown
+    ]
     return Page(
         rows,
         older=cursor_of(shown[-1]) if shown and has_older else "",
@@ -112,6 +127,11 @@ def name_of(entry: Entry, people: dict[str, str]) -> str:
         return people.get(entry.who_id, f"former member {entry.who_id[:8]}")
     kind = _KINDS.get(entry.who_kind, entry.who_kind)
     return f"{kind}: {entry.who_id}" if entry.who_id else kind
+
+
+def grouped(number: int) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def list_actions() -> list[str]:

@@ -31,10 +31,12 @@ def list_entries(request: HttpRequest) -> HttpResponse:
     """Show the log, filtered; the address holds the filter and the page."""
     asked = EntryFilter(request.GET)
     people = selectors.list_people(request.tenant)  # type: ignore[attr-defined]
+    head = find_newest_head()
     context: dict[str, Any] = {
         "form": asked,
         "people": _choices(people, request.GET.get("who", "")),
-        "head": find_newest_head(),
+        "head": head,
+        "size": selectors.grouped(head.size) if head else "",
         "page": selectors.Page(),
         "actions": selectors.list_actions(),
         "is_filtered": False,
@@ -64,9 +66,11 @@ def entry(request: HttpRequest, number: int) -> HttpResponse:
     actor = opened.actor.said if opened.actor else {}
     details = opened.details.said if opened.details else {}
     people = selectors.list_people(request.tenant)  # type: ignore[attr-defined]
+    index = selectors.leaf_indexes([number]).get(number)
     context = {
         "entry": found,
-        "index": selectors.leaf_indexes([number]).get(number),
+        "index": index,
+        "place": "" if index is None else selectors.grouped(index),
         "who": actor.get("label") or selectors.name_of(found, people),
         "actor": actor,
         "details": details,

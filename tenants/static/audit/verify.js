@@ -116,7 +116,7 @@ async function verify(proof, shown, steps) {
   for (const name of PARTS) {
     const part = shown.parts[name];
     if (!part) {
-      steps.add(`The ${name} part was erased: its digest alone is proven.`, null, "unknown");
+      steps.add(`The ${name} part is not shown: its digest alone is proven.`, null, "unknown");
       continue;
     }
     const digest = await sha256(bytesOfHex(part.salt), encoder.encode(part.text));
@@ -154,15 +154,19 @@ function element(name, className, text = "") {
   return made;
 }
 
-function mark(level) {
-  const status = element("span", "status");
-  status.dataset.level = level;
+function iconOf(level) {
   const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   icon.setAttribute("aria-hidden", "true");
   const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
   use.setAttribute("href", `${sprite}#status-${level}`);
   icon.append(use);
-  status.append(icon, element("span", "word", WORD[level]));
+  return icon;
+}
+
+function mark(level) {
+  const status = element("span", "status");
+  status.dataset.level = level;
+  status.append(iconOf(level), element("span", "word", WORD[level]));
   return status;
 }
 
@@ -187,7 +191,7 @@ class Steps {
 function tell(place, level, text) {
   const notice = element("div", "notice");
   notice.dataset.level = level;
-  notice.append(element("div", "", text));
+  notice.append(iconOf(level), element("div", "", text));
   place.replaceChildren(notice);
 }
 
