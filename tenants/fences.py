@@ -18,6 +18,7 @@ from django.db import connections
 from psycopg import sql
 
 from audit.fences import fence_log
+from tenants.members.functions import statements
 from tenants.owner import OWNER_ALIAS
 from tenants.roles import TENANT_GROUP, tenant_role
 
@@ -50,6 +51,7 @@ SHARED_ROWS = {
     # Published for everybody: ciphertexts and pseudonyms.
     "totals_round": "true",
     "totals_publication": "true",
+    "tenants_invitation": _TENANT_IS_OWN.format(table="public.tenants_invitation"),
 }
 # What a tenant's role may change there: how its members sign in; its answers to the audit across
 # tenants, which nobody changes afterwards.
@@ -59,6 +61,10 @@ _TENANT_WRITES = {
     "account_emailaddress": "INSERT, UPDATE",
     "totals_posting": "INSERT",
     "totals_opening": "INSERT",
+    # Of its own members, through the row policy. Nobody joins this way: a row that a tenant could
+    # add for anybody would show it that person's account (tenants/members/functions.py).
+    "tenants_membership": "UPDATE (role), DELETE",
+    "tenants_invitation": "INSERT, UPDATE (withdrawn_at)",
 }
 # What the application may read before a tenant is known.
 _APP_READS = (
@@ -118,6 +124,9 @@ def apply_shared_fences() -> None:
                     sql.Identifier(table), sql.Identifier(TENANT_GROUP)
                 )
             )
+        for statement in statements(sql.Identifier(app).as_string()):
+            # No parameters: psycopg sends it as it is, percent signs included.
+            cursor.execute(statement)
         # The platform's own entries come from its processes, never from a tenant's request.
         fence_log(cursor, "public", app=app, writers=(app,), tenants=TENANT_GROUP)
 

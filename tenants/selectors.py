@@ -33,7 +33,7 @@ def find_membership(user: User, tenant: Tenant) -> Membership | None:
     membership = Membership.objects.filter(user_id=user.pk, tenant_id=tenant.pk).first()
     if membership is not None:
         # At hand already: the services write down who.
-        membership.user = user
+        membership.user, membership.tenant = user, tenant
     return membership
 
 
@@ -50,26 +50,6 @@ def list_places(user: User) -> list[Place]:
         return [
             Place(name, host, Membership.Role(role).label, slug) for name, host, role, slug in rows
         ]
-
-
-@dataclass(frozen=True)
-class Member:
-    """A row of the Members page."""
-
-    email: str
-    name: str
-    role: str
-    added_at: datetime
-    last_login: datetime | None
-
-
-def list_members(tenant: Tenant) -> list[Member]:
-    """Return the people of the current tenant, by e-mail."""
-    rows = Membership.objects.filter(tenant_id=tenant.pk).select_related("user")
-    return [
-        Member(m.user.email, m.user.name, m.get_role_display(), m.added_at, m.user.last_login)
-        for m in rows.order_by("user__email")
-    ]
 
 
 def list_schemas(*, provisioned_after: datetime | None = None) -> list[str]:

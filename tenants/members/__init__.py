@@ -1,0 +1,1 @@
+"""Who belongs to a tenant: invited, joined, given another role, removed."""
