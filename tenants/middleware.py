@@ -11,9 +11,10 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import DisallowedHost
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render, resolve_url
+from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -21,6 +22,8 @@ from audit.encryption.errors import KekUnusable, SubjectErased
 from tenants import selectors
 from tenants.context import tenant_context
 from tenants.errors import Conflict, DomainError, Forbidden, NotFound, Unavailable
+from tenants.journal import Subject, note
+from tenants.permissions import PermissionDenied
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +166,18 @@ class MemberMiddleware:
         # No proxy and no disk keeps a member's page; nobody sees it again after the member left.
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Write a member's refusal into the log: what was tried is part of what happened."""
+        if isinstance(exception, PermissionDenied):
+            with transaction.atomic():
+                note(
+                    who=request.user,  # type: ignore[arg-type]
+                    action="permission.refused",
+                    subject=Subject("permission", exception.permission, request.path),
+                    at=timezone.now(),
+                    after={"method": request.method, "code": exception.code},
+                )
 
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any

@@ -58,6 +58,7 @@ def clean_database() -> None:
             owner.execute("DELETE FROM tenants_membership WHERE tenant_id = %s", [tenant_id])
             owner.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant_id])
             owner.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant_id])
+        owner.execute("DELETE FROM tenants_invitation")
         tables = owner.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
             " AND tablename <> 'django_migrations'"

@@ -5,7 +5,9 @@ names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -18,7 +20,7 @@ from simulation.services import ask_for_quota, execute_run, request_run
 from tenants import selectors
 from tenants.context import current_schema, tenant_context
 from tenants.journal import Subject, note
-from tenants.models import Membership, User
+from tenants.models import Invitation, Membership, User
 from tests.cast import NOON
 
 Values = dict[str, Any]
@@ -83,11 +85,35 @@ def publish_round(person: User) -> Values:
     totals.post_totals(**values, posted_at=NOON)
     totals.publish_round(**values, private=load_key(), published_at=NOON)
     return values
+def make_member(person: User) -> Values:
+    """Somebody who belongs to this tenant and, in the cast, to no other."""
+    tenant = selectors.get_tenant(current_schema())
+    others = Membership.objects.filter(
+        tenant=tenant, user__email__endswith=f"@{tenant.slug}.example"
+    )
+    return {"user_id": others.exclude(user=person).order_by("pk").values_list("user", flat=True)[0]}
+
+
+def make_invitation(person: User) -> Values:
+    """An invitation that is open."""
+    tenant = selectors.get_tenant(current_schema())
+    now = timezone.now()
+    open_one = Invitation.objects.create(
+        tenant=tenant,
+        email="newcomer@example.com",
+        role="VIEWER",
+        code_sha256=uuid4().hex,
+        invited_at=now,
+        invited_by_email=person.email,
+        expires_at=now + timedelta(days=1),
+    )
+    return {"invitation_id": open_one.pk}
 
 
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
+MEMBER_PAGES = ("", "role/", "remove/")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's
@@ -96,6 +122,8 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"runs/<uuid:run_id>/{page}": make_run for page in RUN_PAGES},
     **{f"runs/<uuid:run_id>/{file}": make_finished_run for file in RUN_FILES},
     **{f"approvals/<uuid:request_id>/{page}": make_request for page in REQUEST_PAGES},
+    **{f"members/<uuid:user_id>/{page}": make_member for page in MEMBER_PAGES},
+    "invitations/<uuid:invitation_id>/withdraw/": make_invitation,
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
     **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
 }

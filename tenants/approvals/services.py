@@ -13,6 +13,7 @@ from django.db import transaction
 from tenants.approvals.kinds import KINDS, Approved, Kind
 from tenants.approvals.models import ApprovalRequest, hash_parameters, write_parameters
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
+from tenants.journal import Subject, note, process
 from tenants.models import Membership, User
 from tenants.permissions import check_permission, has_permission
 
@@ -84,16 +85,26 @@ def ask(
         raise TooManyWaiting(
             f"{WAITING_MAX} requests wait already. Ask an owner to decide, or withdraw one."
         )
-    return ApprovalRequest.objects.create(
+    reason = _clean(reason, "Say why you ask.")
+    request = ApprovalRequest.objects.create(
         kind=kind,
         parameters_text=text,
         parameters_sha256=hash_parameters(kind, text),
-        reason=_clean(reason, "Say why you ask."),
+        reason=reason,
         requested_at=requested_at,
         requested_by_id=membership.user_id,
         requested_by_email=membership.user.email,
         expires_at=requested_at + wanted.lifetime,
     )
+    note(
+        who=membership.user,
+        action="approval.requested",
+        subject=_subject(request),
+        at=requested_at,
+        after={"parameters": parameters, "sha256": request.parameters_sha256},
+        why=reason,
+    )
+    return request
 
 
 @transaction.atomic
@@ -161,9 +172,23 @@ def withdraw(
 
 def expire_requests(*, expired_at: datetime) -> int:
     """Close what nobody decided in time; return how many."""
-    return ApprovalRequest.objects.filter(state=State.WAITING, expires_at__lte=expired_at).update(
-        state=State.EXPIRED, decided_at=expired_at
+    late = ApprovalRequest.objects.select_for_update(skip_locked=True).filter(
+        state=State.WAITING, expires_at__lte=expired_at
     )
+    with transaction.atomic():
+        requests = list(late)
+        for request in requests:
+            request.state, request.decided_at = State.EXPIRED, expired_at
+            request.save(update_fields=["state", "decided_at"])
+            note(
+                who=process(),
+                action="approval.expired",
+                subject=_subject(request),
+                at=expired_at,
+                before={"state": State.WAITING},
+                after={"state": State.EXPIRED},
+            )
+    return len(requests)
 
 
 def _lock(membership: Membership, request_id: UUID, at: datetime) -> tuple[ApprovalRequest, Kind]:
@@ -188,15 +213,32 @@ def _lock_waiting(
 
 
 def _settle(
-    request: ApprovalRequest, state: str, user: User, at: datetime, note: str
+    request: ApprovalRequest, state: str, user: User, at: datetime, words: str
 ) -> ApprovalRequest:
     request.state = state
     request.decided_at = at
     request.decided_by_id = user.pk
     request.decided_by_email = user.email
-    request.note = note
+    request.note = words
     request.save()
+    note(
+        who=user,
+        action=f"approval.{state.lower()}",
+        subject=_subject(request),
+        at=at,
+        before={"state": State.WAITING},
+        after={
+            "state": state,
+            "sha256": request.parameters_sha256,
+            "outcome": request.outcome_label,
+        },
+        why=words,
+    )
     return request
+
+
+def _subject(request: ApprovalRequest) -> Subject:
+    return Subject("approval", str(request.pk), f"{KINDS[request.kind].title} {request.short_id}")
 
 
 def _clean(text: str, missing: str) -> str:

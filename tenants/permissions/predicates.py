@@ -33,6 +33,10 @@ class PermissionDenied(Forbidden):
 
     code = "permission_denied"
 
+    def __init__(self, sentence: str, permission: str) -> None:
+        super().__init__(sentence)
+        self.permission = permission
+
 
 class NotYours(PermissionDenied):
     """The role includes the permission, but not for this object."""
@@ -98,11 +102,11 @@ def check_permission(membership: Membership | None, name: str, obj: Any = None) 
     if not has_permission(membership, name):
         role = membership.get_role_display().lower() if membership else "visitor"
         raise PermissionDenied(
-            f"Your role here is {role}, which may not do this. Ask an owner of the tenant."
+            f"Your role here is {role}, which may not do this. Ask an owner of the tenant.", name
         )
     for condition in find_permission(name).conditions if obj is not None else ():
         if not _CONDITIONS[condition].test(membership, obj):
-            raise NotYours(_REFUSALS[condition])
+            raise NotYours(_REFUSALS[condition], name)
 
 
 def needs_second_factor(membership: Membership, name: str | None = None) -> bool:
