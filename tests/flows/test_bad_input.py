@@ -47,6 +47,8 @@ NAMES = [
     ],
 ]
 FINE = {200, 204, 302, 400, 404, 405, 409, 422}
+# To open an entry of the log is itself recorded, and only that.
+READ_ON_RECORD = {"audit/<int:number>/"}
 
 
 def address_of(route, person) -> str:
@@ -61,7 +63,9 @@ def address_of(route, person) -> str:
 
 def check(response, address: str) -> None:
     text = response.content.decode("utf-8", "replace") if not response.streaming else ""
-    assert response.status_code in FINE, (address, response.status_code)
+    # A test has no keys of the log, so no proof, and that is said.
+    is_keyless = response.status_code == 503 and b"log_keys_missing" in response.content
+    assert response.status_code in FINE or is_keyless, (address, response.status_code)
     assert "Traceback" not in text
     if response.headers.get("Content-Type", "").startswith("text/html"):
         assert "<script>alert" not in text
@@ -80,7 +84,10 @@ def test_hostile_queries_and_methods_are_answered_and_write_nothing(
         check(client.get(address, dict.fromkeys(NAMES, value)), address)
     for method in ("head", "options", "put", "patch", "delete"):
         check(getattr(client, method)(address), address)
-    assert objects.fingerprint("acme") == before
+    after = objects.fingerprint("acme")
+    if route[0] in READ_ON_RECORD:
+        assert after.pop("audit_entry") != before.pop("audit_entry")
+    assert after == before
 
 
 # Digits of other scripts are digits, and 0 is a seed, a body and a softening.

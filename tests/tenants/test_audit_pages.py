@@ -278,7 +278,7 @@ class TestExport:
         before = actions()
         client = client_for(owner, acme)
         assert client.post("/audit/export/", {"format": "csv"}).status_code == 403
-        assert actions() == before
+        assert actions() == [*before, "permission.refused"]
         assert "audit/export" not in page_of(client)[1]
 
 
