@@ -85,6 +85,8 @@ def publish_round(person: User) -> Values:
     totals.post_totals(**values, posted_at=NOON)
     totals.publish_round(**values, private=load_key(), published_at=NOON)
     return values
+
+
 def make_member(person: User) -> Values:
     """Somebody who belongs to this tenant and, in the cast, to no other."""
     tenant = selectors.get_tenant(current_schema())
