@@ -271,6 +271,7 @@ def welcome(demo: Mapping[str, Any], port: int, home: Home) -> str:
         lines += ["", f"  {tenant['name']}: {tenant['address']}"]
         lines += [f"    {person['email']:<32} {person['role']}" for person in tenant["people"]]
     lines += ["", f"  The password of all of them: {demo['password']}"]
+    lines += ["  A one-time code: .venv/bin/python manage.py demo_code owner@acme.example"]
     lines += [f"  Logs: {home.logs}   Stop: Ctrl-C", ""]
     return "\n".join(lines)
 

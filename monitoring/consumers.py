@@ -135,7 +135,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self.close(CLOSE_TRY_LATER)
             return
         signed_out = isinstance(refusal, SignedOut)
-        reason = "signed_out" if signed_out else "no_access"
+        reasons = {"signed_out", "second_factor_needed"}
+        reason = refusal.code if refusal.code in reasons else "no_access"
         await self.send(text_data=live.encode({"type": "bye", "reason": reason}))
         await self.close(CLOSE_SIGNED_OUT if signed_out else CLOSE_NO_ACCESS)
 

@@ -12,3 +12,8 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         """Import what registers itself."""
         from tenants import checks  # noqa: F401
+        from tenants.permissions import GUARDS
+        from tenants.second_factors import policy, services
+
+        GUARDS.append(policy.guard)
+        services.connect()

@@ -52,6 +52,7 @@ SHARED_ROWS = {
     "totals_round": "true",
     "totals_publication": "true",
     "tenants_invitation": _TENANT_IS_OWN.format(table="public.tenants_invitation"),
+    "mfa_authenticator": _IS_MEMBER.format(column="public.mfa_authenticator.user_id"),
 }
 # What a tenant's role may change there: how its members sign in; its answers to the audit across
 # tenants, which nobody changes afterwards.
@@ -65,6 +66,7 @@ _TENANT_WRITES = {
     # add for anybody would show it that person's account (tenants/members/functions.py).
     "tenants_membership": "UPDATE (role), DELETE",
     "tenants_invitation": "INSERT, UPDATE (withdrawn_at)",
+    "mfa_authenticator": "INSERT, UPDATE, DELETE",
 }
 # What the application may read before a tenant is known.
 _APP_READS = (

@@ -27,6 +27,7 @@ from tenants.models import User
 from tenants.origin import believed_ip
 from tenants.permissions import check_permission
 from tenants.rate_limits import name_address, take
+from tenants.second_factors.policy import SecondFactorNeeded, lacks_second_factor
 from tenants.sessions.services import is_idle
 
 
@@ -126,6 +127,8 @@ def admit(host: str, session_key: str, permission: str) -> Admission:
         if is_idle(session, membership):
             raise SignedOut("Signed out for want of activity.")
         check_permission(membership, permission)
+        if lacks_second_factor(session, membership, tenant, permission):
+            raise SecondFactorNeeded("Confirm with your second factor first.")
         return Admission(tenant.schema_name, str(user.pk), user.email)
 
 

@@ -150,14 +150,25 @@ def consultant(db) -> User:
     return _person("consultant")
 
 
-def session_for(user: User, slug: str) -> str:
-    """Return the key of a new session of this person on this tenant's host."""
+def session_for(user: User, slug: str, *, proved_s_ago: float | None = 0) -> str:
+    """Return the key of a new session of this person on this tenant's host.
+
+    Both factors were shown so many seconds ago, or with ``None`` the password alone.
+    """
     now_s = time.time()
     with tenant_context(slug):
         session = store.SessionStore()
         session[SESSION_KEY] = str(user.pk)
         session[BACKEND_SESSION_KEY] = "tenants.accounts.MemberBackend"
         session[store.SIGNED_IN_AT] = session[store.SEEN_AT] = now_s
+        if proved_s_ago is not None:
+            # As a sign-in with both factors leaves it.
+            proved = {"at": now_s - proved_s_ago}
+            session["account_authentication_methods_user"] = str(user.pk)
+            session["account_authentication_methods"] = [
+                {"method": "password", **proved},
+                {"method": "mfa", "type": "totp", "id": 1, **proved},
+            ]
         session[store.PUBLIC_ID] = str(uuid.uuid4())
         session[HASH_SESSION_KEY] = user.get_session_auth_hash()
         session.save()
@@ -170,11 +181,15 @@ def client_for():
     stranger.
     """
 
-    def make(user: User | None, tenant: Tenant | str, **kwargs) -> Client:
+    def make(
+        user: User | None, tenant: Tenant | str, *, proved_s_ago: float | None = 0, **kwargs
+    ) -> Client:
         slug = tenant if isinstance(tenant, str) else tenant.slug
         client = Client(headers={"host": host(slug)}, **kwargs)
         if user is not None:
-            client.cookies[settings.SESSION_COOKIE_NAME] = session_for(user, slug)
+            client.cookies[settings.SESSION_COOKIE_NAME] = session_for(
+                user, slug, proved_s_ago=proved_s_ago
+            )
         return client
 
     return make

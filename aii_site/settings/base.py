@@ -103,6 +103,7 @@ SHARED_APPS = [
     "django.contrib.contenttypes",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_cotton",
@@ -145,6 +146,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "tenants.second_factors.middleware.AccountPagesMiddleware",
     # Last: it puts its own answer in the place of the form's when somebody is locked out.
     "axes.middleware.AxesMiddleware",
 ]
@@ -225,6 +227,23 @@ ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = None
+# How long a proof is fresh enough for an act that wants to be confirmed.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+
+MFA_ADAPTER = "tenants.second_factors.adapter.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "tenants.second_factors.forms.Authenticate",
+    "reauthenticate": "tenants.second_factors.forms.Reauthenticate",
+    "activate_totp": "tenants.second_factors.forms.ActivateTOTP",
+}
+MFA_TOTP_ISSUER = "AII"
+MFA_PASSKEY_LOGIN_ENABLED = True
+# A passkey is something one has and, unlocked by finger, face or PIN, something one is or knows.
+MFA_WEBAUTHN_USER_VERIFICATION = "required"
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Demo people, whose codes manage.py demo_code prints; never in production.
+AII_HAS_DEMO = False
 
 # Five wrong passwords for one name from one address, and a pause of a quarter of an hour: by the
 # address alone an office locks itself out, by the name alone a stranger locks anybody out.

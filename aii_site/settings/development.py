@@ -4,6 +4,7 @@ from aii_site.settings.base import *  # noqa: F403
 from aii_site.settings.base import AII_PORT
 
 DEBUG = True
+AII_HAS_DEMO = True
 # Cookies know no ports: two checkouts side by side would sign each other out.
 SESSION_COOKIE_NAME = f"aii-session-{AII_PORT}"
 CSRF_COOKIE_NAME = f"aii-csrf-{AII_PORT}"

@@ -11,6 +11,7 @@ startTheme();
 startShell();
 startTime();
 if (document.querySelector("live-strip")) import("./live_strip.js");
+if (document.querySelector("form[data-passkey]")) import("./passkey.js");
 if (document.body.hasAttribute("data-live")) {
   startConnection();
   store.start();

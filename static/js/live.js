@@ -22,6 +22,7 @@ const CALM_REDRAW_ms = 5000;
 const TICK_BEACON_SHARE = 0.01;
 const CLOSE_SIGNED_OUT = 4401;
 const CLOSE_NO_ACCESS = 4403;
+const REASONS = new Set(["signed_out", "no_access", "second_factor_needed"]);
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -170,7 +171,7 @@ class LiveStore {
   }
 
   #end(reason) {
-    this.#reason = reason === "no_access" ? "no_access" : "signed_out";
+    this.#reason = REASONS.has(reason) ? reason : "signed_out";
     this.#stopPolling();
     clearTimeout(this.#retryTimer);
     this.#enter("closed");
@@ -339,7 +340,7 @@ class LiveStore {
     try {
       const answer = await fetch(this.#pollUrl, { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(4000) });
       if (answer.status === 401 || answer.redirected) return this.#end("signed_out");
-      if (answer.status === 403) return this.#end("no_access");
+      if (answer.status === 403) return this.#end((await answer.json()).code === "second_factor_needed" ? "second_factor_needed" : "no_access");
       if (answer.ok && this.#pollTimer) this.#takePolled(await answer.json());
     } catch {
       // The server cannot be reached: the phase stays as it is and the next poll tries again.

@@ -19,8 +19,10 @@ const WORDS = {
   closed: ["critical", "Signed out"],
 };
 
+const ENDINGS = { no_access: "No access", second_factor_needed: "Confirm" };
+
 function wordsOf({ phase, paused, age_ms, reason }) {
-  if (phase === "closed") return ["critical", reason === "no_access" ? "No access" : "Signed out"];
+  if (phase === "closed") return ["critical", ENDINGS[reason] ?? "Signed out"];
   const age = age_ms === null ? "" : ` · ${ago(age_ms).replace(" ago", "")}`;
   if (paused) return ["info", `Paused${age}`];
   const [level, word] = WORDS[phase] ?? WORDS.connecting;
@@ -33,6 +35,9 @@ export function sentenceOf(connection) {
   const since = age_ms === null ? "" : ` The values shown are from ${clock(Date.now() - age_ms)} UTC.`;
   if (phase === "closed" && reason === "no_access") {
     return ["critical", "You no longer have access to this tenant. Ask its owner, or sign in as somebody else.", true];
+  }
+  if (phase === "closed" && reason === "second_factor_needed") {
+    return ["warning", "Live values need your second factor. Load the page again and confirm that it is you.", false];
   }
   if (phase === "closed") return ["critical", "You are signed out, so this page no longer updates.", true];
   if (phase === "reconnecting") return ["warning", `The connection is lost; trying again by itself.${since}`];

@@ -86,10 +86,15 @@ CONDITIONS = (
 
 PERMISSIONS = (
     Permission("monitoring.view", "See the dashboard, the nodes and the alerts.", EVERYBODY),
-    Permission("monitoring.acknowledge_alert", "Acknowledge and resolve alerts.", WORKERS),
+    Permission(
+        "monitoring.acknowledge_alert",
+        "Acknowledge and resolve alerts.",
+        WORKERS,
+        needs_second_factor=True,
+    ),
     Permission("simulation.view", "See the runs and download their results.", EVERYBODY),
-    Permission("simulation.request_run", "Start a run.", WORKERS),
-    Permission("simulation.cancel_run", "Stop a run.", WORKERS),
+    Permission("simulation.request_run", "Start a run.", WORKERS, needs_second_factor=True),
+    Permission("simulation.cancel_run", "Stop a run.", WORKERS, needs_second_factor=True),
     Permission(
         "simulation.inject_fault",
         "Ask for a run with a fault.",

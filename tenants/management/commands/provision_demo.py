@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from pathlib import Path
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
@@ -17,6 +15,8 @@ from tenants import services
 from tenants.context import public_context
 from tenants.models import Membership, Tenant, User
 from tenants.owner import OWNER_ALIAS
+from tenants.second_factors import demo
+from tenants.second_factors.services import enrol_totp
 
 WHO = "manage.py provision_demo"
 Role = Membership.Role
@@ -53,20 +53,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing, and print the addresses, the people and their common password."""
-        password, is_new = _demo_password(settings.AII_HOME / "demo.json")
+        kept, is_new = demo.keep(settings.AII_HOME, _need_second_factor())
         with public_context(), transaction.atomic(using=OWNER_ALIAS):
             if is_new:
-                _replace_passwords(password)
+                _replace_passwords(kept.password)
             for slug in TENANTS:
-                _provision(slug, password)
+                _provision(slug, kept.password)
+            for email, secret in kept.secrets.items():
+                if is_new or not _has_app(email):
+                    enrol_totp(email=email, secret=secret)
         if options["json"]:
-            self.stdout.write(json.dumps(_describe(password)))
+            self.stdout.write(json.dumps(_describe(kept.password)))
             return
-        for tenant in _describe(password)["tenants"]:
+        for tenant in _describe(kept.password)["tenants"]:
             self.stdout.write(f"{tenant['name']}: {tenant['address']}")
             for person in tenant["people"]:
                 self.stdout.write(f"  {person['email']} ({person['role'].lower()})")
-        self.stdout.write(f"Password of all: {password}")
+        self.stdout.write(f"Password of all: {kept.password}")
+        self.stdout.write("One-time codes: manage.py demo_code [EMAIL]")
 
 
 def _provision(slug: str, password: str) -> None:
@@ -99,6 +103,20 @@ def _provision(slug: str, password: str) -> None:
             )
 
 
+def _need_second_factor() -> list[str]:
+    """Return who only gets on with a second factor: everybody but those who just look."""
+    everybody = [each for _, people in TENANTS.values() for each in people]
+    return sorted({email for email, _, role in everybody if role != Role.VIEWER})
+
+
+def _has_app(email: str) -> bool:
+    return (
+        Authenticator.objects.using(OWNER_ALIAS)
+        .filter(user__email=email, type=Authenticator.Type.TOTP)
+        .exists()
+    )
+
+
 def _replace_passwords(password: str) -> None:
     # The file with the password is gone while the people are still there.
     emails = {email for _, people in TENANTS.values() for email, _, _ in people}
@@ -106,17 +124,6 @@ def _replace_passwords(password: str) -> None:
         User.objects.using(OWNER_ALIAS).filter(email__in=emails).values_list("email", flat=True)
     ):
         services.set_password(email=email, password=password, set_by=WHO, set_at=timezone.now())
-
-
-def _demo_password(path: Path) -> tuple[str, bool]:
-    """Return this installation's demo password, and whether it was made just now."""
-    if path.exists():
-        return str(json.loads(path.read_text())["password"]), False
-    password = secrets.token_urlsafe(9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"password": password}, file)
-    return password, True
 
 
 def _describe(password: str) -> dict[str, Any]:
