@@ -14,6 +14,8 @@ class TenantsConfig(AppConfig):
         from tenants import checks  # noqa: F401
         from tenants.permissions import GUARDS
         from tenants.second_factors import policy, services
+        from tenants.sign_in import events
 
         GUARDS.append(policy.guard)
         services.connect()
+        events.connect()

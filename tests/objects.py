@@ -116,6 +116,7 @@ RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json"
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
 MEMBER_PAGES = ("", "role/", "remove/")
+SESSION_PAGES = ("", "end/")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's
@@ -127,6 +128,7 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"members/<uuid:user_id>/{page}": make_member for page in MEMBER_PAGES},
     "invitations/<uuid:invitation_id>/withdraw/": make_invitation,
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
+    **{f"members/<uuid:user_id>/sessions/{page}": make_member for page in SESSION_PAGES},
     **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
 }
 # Task name -> the same, for the task's keyword arguments.

@@ -40,6 +40,7 @@ class IdleMiddleware:
 
 
 def _sign_out(request: HttpRequest) -> None:
+    request.ends_idle = True  # type: ignore[attr-defined]
     logout(request)
     request.membership = None  # type: ignore[attr-defined]
     minutes = f"{settings.AII_IDLE_MINUTES:g}"

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
+from audit.models import Entry
 from simulation.models import Run
 from tenants.context import tenant_context
 from tenants.models import Tenant
@@ -318,3 +319,26 @@ class TestCommands:
         import aii_site.settings.base as base
 
         assert base.AII_HAS_DEMO is False
+
+
+class TestTheLog:
+    @pytest.mark.django_db(transaction=True)
+    def test_factors_added_used_refused_and_removed(self, viewer, clock):
+        client, _ = sign_in(viewer)
+        page = client.get(f"{INDEX}totp/activate/").content.decode()
+        secret = re.search(r'value="([A-Z2-7]{32})"', page)[1]
+        client.post(f"{INDEX}totp/activate/", {"code": code_at(secret, T0_s)})
+        sign_in(viewer, code="000000")
+        clock.shift(60)
+        client, _ = sign_in(viewer, code=code_at(secret, T0_s + 60))
+        client.post(f"{INDEX}totp/deactivate/", {})
+        with tenant_context("acme"):
+            said = [entry.action for entry in Entry.objects.order_by("number")]
+        assert [each for each in said if each.startswith("second_factor")] == [
+            "second_factor.added",  # the app,
+            "second_factor.added",  # its recovery codes,
+            "second_factor.refused",
+            "second_factor.removed",
+            "second_factor.removed",
+        ]
+        assert said.count("session.opened") == 2
