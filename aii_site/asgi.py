@@ -13,6 +13,7 @@ http = get_asgi_application()
 
 # After the applications are loaded: these import models.
 from aii_site.body_limit import BodyLimit  # noqa: E402
+from aii_site.handshake import RefusedHandshakes  # noqa: E402
 from aii_site.routing import websocket_urlpatterns  # noqa: E402
 from monitoring import heartbeat  # noqa: E402
 from simulation import warm_up  # noqa: E402
@@ -24,6 +25,6 @@ warm_up.measure_for_web()
 application = ProtocolTypeRouter(
     {
         "http": BodyLimit(http, settings.AII_BODY_BYTES_MAX),
-        "websocket": TenantScope(URLRouter(websocket_urlpatterns)),
+        "websocket": RefusedHandshakes(TenantScope(URLRouter(websocket_urlpatterns))),
     }
 )

@@ -15,6 +15,7 @@ import pytest
 import websockets
 from django.conf import settings
 
+from aii_site.headers import HEADERS
 from monitoring import live
 from tests.cast import host
 from tests.conftest import session_for
@@ -43,10 +44,16 @@ def get(port: int, path: str, name: str, **headers: str) -> tuple[int, bytes]:
 
 
 @pytest.fixture(params=SERVERS)
-def port(request, tmp_path):
+def server(request):
+    """The name of a server."""
+    return request.param
+
+
+@pytest.fixture
+def port(server, tmp_path):
     """The port of a server on this test's database and Redis."""
     port = free_port()
-    command = [part.format(port=port) for part in SERVERS[request.param]]
+    command = [part.format(port=port) for part in SERVERS[server]]
     with (tmp_path / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -90,7 +97,7 @@ def test_pages_probes_and_files(port, viewer):
     assert b"snapshot" in script
 
 
-def test_the_live_stream(port, viewer):
+def test_the_live_stream(port, server, viewer):
     key = session_for(viewer, "acme")
 
     def connect(origin: str):
@@ -122,5 +129,9 @@ def test_the_live_stream(port, viewer):
             async with connect("http://evil.example"):
                 pass
         assert refused.value.response.status_code == 403
+        assert "Set-Cookie" not in refused.value.response.headers
+        if server == "uvicorn":
+            for name, value in HEADERS.items():
+                assert refused.value.response.headers[name] == value
 
     asyncio.run(listen())
