@@ -5,8 +5,8 @@ For commands, as the owner. ``audit.encryption`` works in one schema at a time a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,11 +41,9 @@ def list_all_schemas() -> list[str]:
     return [PUBLIC_SCHEMA, *list_schemas()]
 
 
-@contextmanager
-def entered(schema: str) -> Iterator[None]:
+def entered(schema: str) -> AbstractContextManager[None]:
     """Work in a tenant's schema or in the shared one."""
-    with public_context() if schema == PUBLIC_SCHEMA else tenant_context(schema):
-        yield
+    return public_context() if schema == PUBLIC_SCHEMA else tenant_context(schema)
 
 
 def erasure_list() -> Path:
