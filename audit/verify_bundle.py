@@ -550,7 +550,8 @@ def read_keys(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         is_key = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+", argument)
         lines = [argument] if is_key else read_file(argument).split("\n")
-        texts += [line.strip() for line in lines if line.strip()]
+        # After the key there may stand a remark, as in what the platform prints.
+        texts += [line.split()[0] for line in lines if line.strip()]
     if arguments and not texts:
         raise Unreadable("There is no key in the file.")
     return texts
