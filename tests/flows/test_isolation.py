@@ -1,5 +1,5 @@
 """A member of one tenant gets nothing from another: every route, socket and task, found by
-introspection.
+introspection. Who may do what inside a tenant is crawled by ``test_crawl``.
 
 A new route, socket or task is walked by these tests without anybody naming it here; one that takes
 an object's id must be given an object in ``OBJECTS``, or the suite fails.
@@ -18,13 +18,12 @@ import pytest
 from celery import current_app
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
-from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from aii_site.routing import websocket_urlpatterns
 from tenants.context import NoTenantChosen, tenant_context
 from tenants.models import Membership
-from tenants.permissions import ALL_PERMISSIONS, find_permission, permissions_of
+from tenants.permissions import ALL_PERMISSIONS, find_permission
 from tenants.tasks import PlatformTask, TenantTask
 from tests import objects
 from tests.cast import host
@@ -93,47 +92,6 @@ def test_every_view_names_the_permission_that_it_needs(route):
     path, view, _ = route
     permission = permission_of(view)
     assert permission in ALL_PERMISSIONS, f"{path} is not guarded by require_permission"
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("route", OWN_ROUTES, ids=ids)
-def test_strangers_and_outsiders_get_nothing(route, method, acme, outsider):
-    path, _, converters = route
-    address = fill(path, unknown_values(converters))
-    stranger = Client(headers={"host": host("acme")})
-    # The outsider's good session of the other host, shown here.
-    visitor = Client(headers={"host": host("acme")})
-    visitor.cookies[settings.SESSION_COOKIE_NAME] = session_for(outsider, "globex")
-    # And a session made on this host for somebody who does not belong here.
-    intruder = Client(headers={"host": host("acme")})
-    intruder.cookies[settings.SESSION_COOKIE_NAME] = session_for(outsider, "acme")
-    for client in (stranger, visitor, intruder):
-        response = getattr(client, method)(address)
-        assert response.status_code in (302, 401, 403, 405), address
-        if response.status_code == 302:
-            assert response["Location"].startswith("/accounts/login/")
-
-
-REFUSALS = [
-    pytest.param(route, role, id=f"{ids(route)}-{role}")
-    for route in OWN_ROUTES
-    for role in Membership.Role
-    if permission_of(route[1]) not in permissions_of(role)
-]
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("route", "role"), REFUSALS, ids=lambda x: x if isinstance(x, str) else ids(x)
-)
-def test_a_role_without_the_permission_is_refused(route, role, acme, request, client_for):
-    path, _, converters = route
-    client = client_for(request.getfixturevalue(role.lower()), acme)
-    address = fill(path, unknown_values(converters))
-    codes = {client.get(address).status_code, client.post(address).status_code}
-    # The method that the view does not take may be refused for that.
-    assert codes in ({403}, {403, 405}), address
 
 
 # The library's script under its version: the same for everybody, and no tenant's object.
