@@ -34,6 +34,9 @@ _IS_MEMBER = (
     " JOIN public.tenants_tenant t ON t.id = m.tenant_id"
     " WHERE m.user_id = {column} AND 't_' || t.schema_name = current_user)"
 )
+_IS_A_TENANT = (
+    "EXISTS (SELECT 1 FROM public.tenants_tenant t WHERE 't_' || t.schema_name = current_user)"
+)
 _PARTICIPANT_IS_OWN = (
     "EXISTS (SELECT 1 FROM public.totals_participant p"
     " JOIN public.tenants_tenant t ON t.id = p.tenant_id"
@@ -48,9 +51,9 @@ SHARED_ROWS = {
     "totals_participant": _TENANT_IS_OWN.format(table="public.totals_participant"),
     "totals_posting": _PARTICIPANT_IS_OWN.format(table="public.totals_posting"),
     "totals_opening": _PARTICIPANT_IS_OWN.format(table="public.totals_opening"),
-    # Published for everybody: ciphertexts and pseudonyms.
-    "totals_round": "true",
-    "totals_publication": "true",
+    # Published for all tenants alike: ciphertexts and pseudonyms.
+    "totals_round": _IS_A_TENANT,
+    "totals_publication": _IS_A_TENANT,
     "tenants_invitation": _TENANT_IS_OWN.format(table="public.tenants_invitation"),
     "mfa_authenticator": _IS_MEMBER.format(column="public.mfa_authenticator.user_id"),
 }
