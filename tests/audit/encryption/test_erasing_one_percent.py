@@ -34,6 +34,7 @@ from tenants.context import tenant_context
 from tenants.encryption import erase_subject
 from tests.audit.conftest import key_file  # noqa: F401
 from tests.cast import NOON
+from tests.tenants.test_commands import manage
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
@@ -164,6 +165,9 @@ def test_one_percent_is_erased_and_everything_else_stands(log, operator, auditor
 
     grown = verify(load(bundle_text(LATER)), verifier_keys, earlier=kept_head)
     assert grown["head"]["size"] >= before["head"]["size"] + len(erased)
+
+    verified = manage("audit_verify", "--json")
+    assert verified.returncode == 0, verified.stdout
 
     # What an auditor gets has nothing of the erased, and all of the others.
     export = client_for(auditor, "acme").post("/audit/export/", {"format": "csv"})
