@@ -49,8 +49,7 @@ class Marked:
 def make_marked(slug: str) -> Marked:
     """Fill a tenant through its services, then mark every free text in its schema."""
     marked = Marked(slug)
-    role = "operator" if slug == "acme" else "outsider"
-    person = _person(role)
+    person = _person("operator" if slug == "acme" else "consultant")
     with tenant_context(slug):
         made: dict[Any, dict[str, Any]] = {}
         for path, make in objects.FOR_ROUTE.items():

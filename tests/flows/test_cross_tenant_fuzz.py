@@ -83,6 +83,8 @@ def ask(draw: random.Random, tenants: list[Marked], sessions: list[Any]) -> tupl
         name = name.upper()
     address = draw_address(draw, tenants)
     method = draw.choice(["get", "get", "get", "post", "head", "options"])
+    if method == "post" and address.startswith("/members/"):
+        method = "get"  # The cast is shared by all tests: nobody leaves it.
     extra = {k: v.replace("OTHER", other) for k, v in draw.choice(TRICKS).items()}
     client = Client(headers={"host": name, **extra}, raise_request_exception=False)
     if key:
@@ -121,7 +123,7 @@ def test_the_search_finds_a_mark_where_there_is_one(tenants, client_for):
     assert all(tenant.columns >= 15 for tenant in tenants)
     acme = tenants[0]
     client = client_for(_person("operator"), "acme")
-    pages = ["/alerts/", "/alerts/<uuid:alert_id>/", "/runs/<uuid:run_id>/", "/live/snapshot.json"]
+    pages = ["/alerts/", "/alerts/<uuid:alert_id>/", "/live/snapshot.json"]
     for path in pages:
         values = acme.values.get(path[1:], {})
         text = text_of(client.get(fill(path[1:], values)))
