@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Max, QuerySet
 
 from tenants.members.services import MemberUnknown
@@ -31,7 +32,7 @@ class Member:
 def list_members(tenant: Tenant) -> list[Member]:
     """Return the people of the current tenant, by e-mail."""
     rows = Membership.objects.filter(tenant_id=tenant.pk).select_related("user")
-    seen = _last_seen()
+    seen, enrolled = _last_seen(), _enrolled()
     return [
         Member(
             user_id=m.user_id,
@@ -43,7 +44,7 @@ def list_members(tenant: Tenant) -> list[Member]:
             last_seen_at=max(
                 (at for at in (seen.get(m.user_id), m.user.last_login) if at), default=None
             ),
-            has_second_factor=False,
+            has_second_factor=m.user_id in enrolled,
         )
         for m in rows.order_by("user__email")
     ]
@@ -52,6 +53,12 @@ def list_members(tenant: Tenant) -> list[Member]:
 def _last_seen() -> dict[UUID, datetime]:
     rows = PersonSession.objects.filter(user_id__isnull=False, seen_at__isnull=False)
     return dict(rows.values_list("user_id").annotate(Max("seen_at")))
+
+
+def _enrolled() -> set[UUID]:
+    # Recovery codes alone are none.
+    codes = Authenticator.Type.RECOVERY_CODES
+    return set(Authenticator.objects.exclude(type=codes).values_list("user_id", flat=True))
 
 
 def get_member(tenant: Tenant, user_id: UUID) -> Membership:

@@ -8,10 +8,12 @@ import threading
 
 import psycopg
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.hashers import make_password
 from django.core import mail
 from django.db import connection, connections
 from django.test import Client
+from django.utils import timezone
 from psycopg import sql
 
 from tenants import selectors
@@ -487,6 +489,23 @@ class TestThePages:
         text = client_for(auditor, in_acme).get("/roles/").content.decode()
         for permission in PERMISSIONS:
             assert permission.sentence.replace("'", "&#x27;") in text
+
+    def test_says_who_has_a_second_factor_and_when_they_were_seen(
+        self, client_for, owner, auditor, viewer, in_acme
+    ):
+        now = timezone.now()
+        Authenticator.objects.create(user=auditor, type="totp", data={})
+        Authenticator.objects.create(user=viewer, type="recovery_codes", data={})
+        session_for(viewer, "acme")
+        PersonSession.objects.update(user_id=viewer.pk, seen_at=now)
+        rows = {
+            row.email: row for row in client_for(owner, in_acme).get("/members/").context["members"]
+        }
+        assert rows[auditor.email].has_second_factor
+        # Recovery codes alone are none.
+        assert not rows[viewer.email].has_second_factor
+        assert rows[viewer.email].last_seen_at == now
+        assert rows[auditor.email].last_seen_at is None
 
     def test_nobody_is_offered_to_change_themselves(self, client_for, owner, in_acme):
         text = client_for(owner, in_acme).get(f"/members/{owner.pk}/").content.decode()
