@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_after_setup
 
+from monitoring.schedule import BEAT_SCHEDULE as LOG_SCHEDULE
 from monitoring.totals.schedule import BEAT_SCHEDULE as TOTALS_SCHEDULE
 from simulation.schedule import BEAT_SCHEDULE
 
@@ -25,6 +26,7 @@ app.conf.beat_schedule = {
     },
     **BEAT_SCHEDULE,
     **TOTALS_SCHEDULE,
+    **LOG_SCHEDULE,
 }
 
 

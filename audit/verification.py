@@ -177,7 +177,7 @@ def _walk(connection: Connection, log: LogReport, end: Sequence[Any]) -> Iterato
         )
         entries.execute(
             _named(
-                f"SELECT {leaves.ENTRY_COLUMNS_SQL} FROM {{}}.audit_entry"  # noqa: S608
+                f"SELECT {leaves.ENTRY_COLUMNS_SQL} FROM {{}}.audit_entry"  # noqa: S608  # nosec B608
                 " WHERE (xact, number) <= (%s::xid8, %s) ORDER BY xact, number",
                 log,
             ),

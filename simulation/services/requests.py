@@ -141,7 +141,6 @@ def request_run(
             **inputs_of(request),
             "fault": run.fault,
             "approval": run.approval_id,
-            "approved_by": run.approved_by_email,
         },
     )
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import transaction
+from django.utils import timezone
 
 from tenants import lockout, selectors
 from tenants.context import tenant_context
+from tenants.journal import Subject, note, process
 
 
 class Command(BaseCommand):
@@ -25,8 +29,16 @@ class Command(BaseCommand):
         if options["tenant"] not in selectors.list_schemas():
             self.stderr.write(f"There is no tenant {options['tenant']!r}.")
             raise SystemExit(2)
-        with tenant_context(options["tenant"]):
+        with tenant_context(options["tenant"]), transaction.atomic():
             count = lockout.unlock(options["email"])
+            if count:
+                note(
+                    who=process(f"{getpass.getuser()} by manage.py unlock"),
+                    action="sign_in.unlocked",
+                    subject=Subject("sign_in", "", options["email"].lower()),
+                    at=timezone.now(),
+                    after={"attempts_forgotten": count},
+                )
         if not count:
             self.stderr.write(f"Nobody tried {options['email']} with a wrong password there.")
             raise SystemExit(2)
