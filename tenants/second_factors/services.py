@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from allauth.account.internal.flows.login import (
@@ -15,6 +16,7 @@ from django.http import HttpRequest
 
 from tenants.context import public_context
 from tenants.errors import Invalid
+from tenants.journal import Subject, note, process
 from tenants.models import User
 from tenants.owner import OWNER_ALIAS
 from tenants.second_factors.codes import mark_step
@@ -37,7 +39,7 @@ def enrol_totp(*, email: str, secret: str) -> None:
         )
 
 
-def reset_second_factors(*, email: str) -> int:
+def reset_second_factors(*, email: str, reset_by: str, reset_at: datetime) -> int:
     """Take every factor from a person who lost all of them, and end their sessions; as the owner.
 
     Not for the owner of one tenant: the person signs in to others with the same factors. Returns
@@ -48,6 +50,15 @@ def reset_second_factors(*, email: str) -> int:
         count, _ = Authenticator.objects.using(OWNER_ALIAS).filter(user=user).delete()
         user.session_epoch += 1
         user.save(using=OWNER_ALIAS, update_fields=["session_epoch"])
+        # In the platform's log: the person may belong to several tenants.
+        note(
+            who=process(reset_by),
+            action="factor.reset",
+            subject=Subject("person", str(user.pk), user.email),
+            at=reset_at,
+            before={"factors": count},
+            using=OWNER_ALIAS,
+        )
     return count
 
 

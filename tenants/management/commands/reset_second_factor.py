@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
 
 from tenants.errors import DomainError
 from tenants.second_factors.services import reset_second_factors
@@ -22,7 +24,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Reset, or say in a sentence why not (exit code 2)."""
         try:
-            count = reset_second_factors(email=options["email"])
+            count = reset_second_factors(
+                email=options["email"],
+                reset_by=f"{getpass.getuser()} by manage.py reset_second_factor",
+                reset_at=timezone.now(),
+            )
         except DomainError as refusal:
             self.stderr.write(str(refusal))
             raise SystemExit(2) from None
