@@ -84,6 +84,7 @@ def measure(accuracy: float | None) -> None:
     """Time direct summation (None), or the multipole method of an accuracy, on this machine."""
     if accuracy is None:
         engine.measure_speed()
+        engine.measure_speed_of_many()
     else:
         measure_multipole_s(accuracy)
     _measured.add(accuracy)

@@ -14,7 +14,7 @@ from celery.signals import worker_init
 from django.conf import settings
 
 from simulation import cost, engine
-from simulation.compile_ahead import LEAPFROG, MULTIPOLES, compile_leapfrog
+from simulation.compile_ahead import LEAPFROG, MANY_BODIES, MULTIPOLES, compile_leapfrog
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ def _measure() -> None:
     Compiling holds the interpreter: in this process every page would wait for it.
     """
     stages: tuple[tuple[str, tuple[float | None, ...]], ...] = (
-        (LEAPFROG, (None,)),
+        (LEAPFROG, ()),
+        (MANY_BODIES, (None,)),
         (MULTIPOLES, engine.ACCURACIES),
     )
     for title, accuracies in stages:

@@ -11,7 +11,12 @@ from typing import Any
 
 from simulation.engine.archive import Archive, list_snapshots, read_snapshot
 from simulation.engine.bodies_csv import read_bodies, write_bodies
-from simulation.engine.cost import chunk_steps, estimate_cost_s, measure_speed
+from simulation.engine.cost import (
+    chunk_steps,
+    estimate_cost_s,
+    measure_speed,
+    measure_speed_of_many,
+)
 from simulation.engine.custom import scenario_from_bodies
 from simulation.engine.errors import ArchiveDamaged, BadRequest, CheckpointDamaged, OutOfRange
 from simulation.engine.forces.user import UserForce, galactic_tide, uniform_field
@@ -71,6 +76,7 @@ __all__ = [
     "list_snapshots",
     "live",
     "measure_speed",
+    "measure_speed_of_many",
     "prepare",
     "promises",
     "prove_by_retracing",

@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from functools import cache
 
+from simulation.engine.forces.direct import FEW
 from simulation.engine.integrate import advance
 from simulation.engine.requests import Request, check_request
 from simulation.engine.state import State, prepare_state
 
 _FEW_STEPS, _MANY_STEPS = 2000, 4
-_MANY_BODIES = 512
+# Direct summation goes another way from FEW bodies on.
+_BODIES, _MANY_BODIES = 3 * FEW // 4, 2 * FEW
 _MULTIPOLE_BODIES = 4096
 
 
@@ -29,13 +31,19 @@ class Speed:
 
 @cache
 def measure_speed() -> Speed:
-    """Time three bodies and 512 bodies, some 20 ms in all (a machine's first use compiles)."""
+    """Time three bodies and some 200, 10 ms in all (a machine's first use compiles)."""
     few = prepare_state(check_request("figure_eight"))
-    many = prepare_state(check_request("plummer", bodies=_MANY_BODIES))
+    more = prepare_state(check_request("plummer", bodies=_BODIES))
     few_s = _seconds_of_a_step(few, _FEW_STEPS)
-    many_s = _seconds_of_a_step(many, _MANY_STEPS)
-    interaction_s = max(many_s - few_s, 0.0) / (_MANY_BODIES**2 - few.bodies**2)
-    return Speed(few_s, interaction_s)
+    more_s = _seconds_of_a_step(more, _MANY_STEPS)
+    return Speed(few_s, max(more_s - few_s, 0.0) / (_BODIES**2 - few.bodies**2))
+
+
+@cache
+def measure_speed_of_many() -> Speed:
+    """Time twice ``FEW`` bodies, 10 ms in all; on a machine's first use seconds of compiling."""
+    many = prepare_state(check_request("plummer", bodies=_MANY_BODIES))
+    return Speed(0.0, _seconds_of_a_step(many, _MANY_STEPS) / _MANY_BODIES**2)
 
 
 @cache
@@ -70,7 +78,8 @@ def chunk_steps(state: State, seconds: float) -> int:
 def _step_s(request: Request) -> float:
     if request.accuracy is not None:
         return measure_multipole_s(request.accuracy) * request.bodies
-    return measure_speed().of_step(request.bodies, request.evaluations)
+    speed = measure_speed() if request.bodies < FEW else measure_speed_of_many()
+    return speed.of_step(request.bodies, request.evaluations)
 
 
 def _seconds_of_a_step(state: State, steps: int) -> float:

@@ -33,7 +33,7 @@ from simulation.engine.collisions import (
 )
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
-from simulation.engine.forces.direct import DirectSummation
+from simulation.engine.forces.direct import FEW, DirectSummation
 from simulation.engine.forces.user import (
     ROUND_OFF,
     UserForce,
@@ -200,8 +200,8 @@ class State(RunState):
 
     @property
     def runs_in_one_kernel(self) -> bool:
-        """Whether steps are taken inside one kernel: direct summation on one thread."""
-        if self.has_fields or self.request.collisions is not None:
+        """Whether steps are taken inside one kernel: few bodies, direct summation, one thread."""
+        if self.has_fields or self.request.collisions is not None or self.bodies >= FEW:
             return False
         return isinstance(self.force, DirectSummation) and self.force.threads == 1
 

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
-from simulation.engine.forces.direct import all_kicks
+from simulation.engine.forces.direct import pair_kicks
 from simulation.engine.kernels import (
     DRIFT_RANGE,
     LEFT_DRIFT,
@@ -65,14 +65,23 @@ def composed_step(x, x_q, p_q, k_q, u_q, sink, source, sign, per_charge, drift, 
     holds the first kick at the positions on entry, and at the new positions on return, so that a
     step costs one force evaluation a stage.
     """
-    stages = drift.shape[0]
+    stages, n = drift.shape
     left = kick_all(p_q, k_q, way)
     for s in range(stages):
         left |= drift_all(x, x_q, p_q, drift[s], real[LENGTH_QUANTUM], way)
         if left:
             return left
-        within = all_kicks(
-            x, sink[s], source[s], real[SOFTENING2], per_charge[s], whole[PAIR_BITS], k_q, u_q
+        within = pair_kicks(
+            x,
+            sink[s],
+            source[s],
+            real[SOFTENING2],
+            per_charge[s],
+            whole[PAIR_BITS],
+            0,
+            n,
+            k_q,
+            u_q,
         )
         if not within:
             return LEFT_PAIR

@@ -28,8 +28,9 @@ from simulation.engine.forces.tiles import add_tiles
 T = TypeVar("T")
 # Below this many pairs a thread more costs more than it saves (measured: 0.1 ms to hand over).
 _PAIRS_OF_A_THREAD = 200_000
-# Fewer bodies than this are summed one by one: vectors of pairs would not pay.
-FEW = 64
+# Fewer bodies than this are summed pair by pair: their steps are taken inside one kernel, which
+# would take twice as long to compile with the other way in it.
+FEW = 256
 
 
 @kernel
@@ -74,24 +75,6 @@ def pair_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, fir
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 
-@kernel
-def all_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, k_q, u_q):
-    """Write the kicks (3, N) and potentials (N,) of all bodies; see ``pair_kicks``."""
-    n = sink.size
-    if n < FEW:
-        return pair_kicks(
-            x, sink, source, softening2, potential_per_charge, pair_bits, 0, n, k_q, u_q
-        )
-    total, ledger = np.zeros((4, n), np.int64), np.zeros(1, np.int64)
-    tiles = np.array([[0, n, 0, n]])
-    within = add_tiles(
-        x, sink, source, softening2, potential_per_charge, pair_bits, tiles, total, ledger
-    )
-    k_q[:] = total[:3]
-    u_q[:] = total[3]
-    return within
-
-
 class RowSummation(ABC):
     """A sum over all pairs, O(N^2), whose rows are shared out among ``threads``."""
 
@@ -131,13 +114,12 @@ class DirectSummation(RowSummation):
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,); see ``Force``."""
-        begun = time.perf_counter()
         n = kick.sink.size
-        threads = self._threads_for(n)
+        if n < FEW:
+            return super().evaluate(x, kick, k_q, u_q)
+        begun = time.perf_counter()
         given = (x, kick.sink, kick.source, kick.softening2, kick.potential_per_charge)
-        if threads == 1:
-            within = bool(all_kicks(*given, kick.pair_bits, k_q, u_q))
-            return Evaluation(within, timings_s={"near": time.perf_counter() - begun})
+        threads = self._threads_for(n)
         tiles = _cut_into_tiles(n, threads)
 
         def add(share: np.ndarray) -> tuple[bool, np.ndarray]:
@@ -147,7 +129,7 @@ class DirectSummation(RowSummation):
 
         shares = [np.ascontiguousarray(tiles[t::threads]) for t in range(threads)]
         done = self._share_out([partial(add, share) for share in shares])
-        total = np.sum([own for _, own in done], axis=0)
+        total = sum((own for _, own in done[1:]), done[0][1])
         k_q[:], u_q[:] = total[:3], total[3]
         return Evaluation(
             all(within for within, _ in done), timings_s={"near": time.perf_counter() - begun}
@@ -163,7 +145,7 @@ class DirectSummation(RowSummation):
 
 def _cut_into_tiles(bodies: int, threads: int) -> np.ndarray:
     """Return pairs of blocks (T, 4), some for each thread; see ``tiles.add_tiles``."""
-    blocks = 4 * threads
+    blocks = 1 if threads == 1 else 4 * threads
     spans = list(itertools.pairwise(bodies * block // blocks for block in range(blocks + 1)))
     pairs = itertools.combinations_with_replacement(spans, 2)
     return np.array([[*a, *b] for a, b in pairs], np.int64)

@@ -104,12 +104,11 @@ class _Emitter:
 class _Table:
     """A C-contiguous array (rows, columns) that vectors are read from and written to."""
 
-    def __init__(self, emit: _Emitter, context: Any, kind: Any, value: Any) -> None:
+    def __init__(self, emit: _Emitter, start: Any, columns: Any, vector: Any = None) -> None:
         self._emit = emit
-        self._vector = emit.reals if kind.dtype == types.float64 else emit.whole
-        array = context.make_array(kind)(context, emit.builder, value=value)
-        self._start = array.data
-        self._columns = cgutils.unpack_tuple(emit.builder, array.shape)[1]
+        self._start = start
+        self._columns = columns
+        self._vector = vector
 
     def place(self, row: int, column: Any) -> Any:
         builder = self._emit.builder
@@ -131,17 +130,19 @@ class _Table:
 class _Row:
     """One pass over a row of sources: what it reads, and its two stages."""
 
-    def __init__(self, emit: _Emitter, context: Any, signature: Any, arguments: Any) -> None:
-        self.emit = emit
-        self.near, self.sums, self.inverse, sinks, self.given = (
-            _Table(emit, context, signature.args[k], arguments[k]) for k in (0, 1, 2, 5, 8)
-        )
+    def __init__(self, emit: _Emitter, arguments: Any) -> None:
+        near, sums, inverse, columns, self.begin, self.end, sinks, *law, given = arguments
         builder = emit.builder
-        self.begin, self.end = arguments[3], arguments[4]
-        self.softening2, self.per_charge = emit.spread(arguments[6]), emit.spread(arguments[7])
+        self.emit = emit
+        self.near = _Table(emit, near, columns, emit.reals)
+        self.sums = _Table(emit, sums, columns, emit.whole)
+        self.inverse = _Table(emit, inverse, columns, emit.reals)
+        self.given = _Table(emit, given, ir.Constant(_int64, 4))
+        self.softening2, self.per_charge = (emit.spread(number) for number in law)
+        feeling = _Table(emit, sinks, ir.Constant(_int64, 4))
         self.sinks = [
             [
-                emit.spread(builder.load(sinks.place(sink, ir.Constant(_int64, axis))))
+                emit.spread(builder.load(feeling.place(sink, ir.Constant(_int64, axis))))
                 for axis in range(4)
             ]
             for sink in range(_SINKS)
@@ -205,12 +206,27 @@ class _Row:
         return emit.fold(builder.load(self.seen), builder.or_)
 
 
-def _generate(
-    both: bool, lanes: int | None, context: Any, builder: Any, signature: Any, arguments: Any
-) -> Any:
-    features = context.codegen().magic_tuple()[2]
-    emit = _Emitter(builder, lanes or (8 if "+avx512f" in features else 4))
-    row = _Row(emit, context, signature, arguments)
+def _function(module: Any, both: bool, lanes: int) -> Any:
+    """Return the function of a module that passes over a row; one, however often it is called.
+
+    Copied into each place that calls it, it made the kernels three times as long to compile.
+    """
+    name = f"aii_rows_{'both' if both else 'one'}_{lanes}"
+    if name in module.globals:
+        return module.globals[name]
+    real, whole = _double.as_pointer(), _int64.as_pointer()
+    taken = [real, whole, real, _int64, _int64, _int64, real, _double, _double, whole]
+    function = ir.Function(module, ir.FunctionType(_int64, taken), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(_pass_over(builder, both, lanes, function.args))
+    return function
+
+
+def _pass_over(builder: Any, both: bool, lanes: int, arguments: Any) -> Any:
+    emit = _Emitter(builder, lanes)
+    row = _Row(emit, arguments)
     width, lag = ir.Constant(_int64, emit.lanes), ir.Constant(_int64, _LAG * emit.lanes)
     vectors = builder.sdiv(
         builder.add(builder.sub(row.end, row.begin), ir.Constant(_int64, emit.lanes - 1)), width
@@ -258,7 +274,15 @@ def make_rows(*, both: bool, lanes: int | None = None) -> Any:
         given: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return _generate(both, lanes, context, builder, signature, arguments)
+            arrays = {
+                k: context.make_array(signature.args[k])(context, builder, value=arguments[k])
+                for k in (0, 1, 2, 5, 8)
+            }
+            columns = cgutils.unpack_tuple(builder, arrays[0].shape)[1]
+            width = lanes or (8 if "+avx512f" in context.codegen().magic_tuple()[2] else 4)
+            given = [arrays[k].data if k in arrays else arguments[k] for k in range(9)]
+            function = _function(builder.module, both, width)
+            return builder.call(function, [*given[:3], columns, *given[3:]])
 
         whole, real = types.int64, types.float64
         signature = whole(near, sums, inverse, whole, whole, sinks, real, real, given)

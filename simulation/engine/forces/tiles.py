@@ -222,18 +222,10 @@ def add_tile(bodies, law, first, last, begin, end, out, room):
         if first == begin:
             seen |= _add_block(bodies, law, some, stop, both, out, room)
         if not both:
-            # The other direction of what was added above.
-            seen |= _add_turned(bodies, law, first, before, some, stop, out, room)
-    return seen
-
-
-@kernel
-def _add_turned(bodies, law, first, last, begin, end, out, room):
-    """Add what the bodies first <= i < last do to begin <= j < end."""
-    seen = nb.int64(0)
-    for some in range(first, last, _COLUMNS):
-        stop = min(some + _COLUMNS, last)
-        seen |= _add_columns(bodies, law, begin, end, some, stop, False, out, room)
+            # What was added above was one direction; this is the other.
+            for other in range(first, before, _COLUMNS):
+                end_of_other = min(other + _COLUMNS, before)
+                seen |= _add_columns(bodies, law, some, stop, other, end_of_other, both, out, room)
     return seen
 
 

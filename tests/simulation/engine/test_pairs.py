@@ -8,7 +8,7 @@ import pytest
 
 from simulation.engine.arithmetic import ROUNDER_BITS
 from simulation.engine.forces import Kick
-from simulation.engine.forces.direct import FEW, DirectSummation, all_kicks, pair_kicks
+from simulation.engine.forces.direct import FEW, DirectSummation, pair_kicks
 from simulation.engine.forces.pairs import AWAY, PADDING, make_rows
 
 # Two sinks, as the sums hold them: modulo 2^64.
@@ -33,7 +33,7 @@ def one_by_one(x, sink, source, softening2):
 
 @pytest.mark.parametrize("massless", ["none", "first", "last", "some"])
 @pytest.mark.parametrize("softening2", [0.0, 1e-4])
-@pytest.mark.parametrize("bodies", [FEW, FEW + 1, 255, 256, 257, 611])
+@pytest.mark.parametrize("bodies", [FEW - 1, FEW, FEW + 1, 611])
 def test_blocks_give_the_integers_of_single_pairs(bodies, softening2, massless):
     x, sink, source = cloud(bodies, massless)
     expected, expected_u = one_by_one(x, sink, source, softening2)
@@ -74,12 +74,13 @@ def test_the_width_of_the_vectors_changes_nothing(lanes):
         assert (sums[3, :sources] - ROUNDERS).sum() == given[:, 3].sum()
 
 
-@pytest.mark.parametrize("bodies", [FEW - 1, FEW, 300])
+@pytest.mark.parametrize("bodies", [FEW - 1, FEW, FEW + 45])
 def test_a_pair_beyond_its_range_is_noticed_wherever_it_stands(bodies):
     x, sink, source = cloud(bodies)
     kicks, potentials = np.empty((3, bodies), np.int64), np.empty(bodies, np.int64)
+    kick = Kick(sink, source, 0.0, 0.5, 51)
     for i, j in ((0, 1), (2, bodies - 1), (bodies - 2, bodies - 1), (5, bodies // 2)):
         close = x.copy()
         close[:, j] = close[:, i] + np.array([1e-9, 0.0, 0.0])
-        assert not all_kicks(close, sink, source, 0.0, 0.5, 51, kicks, potentials)
-    assert all_kicks(x, sink, source, 0.0, 0.5, 51, kicks, potentials)
+        assert not DirectSummation().evaluate(close, kick, kicks, potentials).within
+    assert DirectSummation().evaluate(x, kick, kicks, potentials).within
