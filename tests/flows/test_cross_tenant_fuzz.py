@@ -141,7 +141,7 @@ def test_no_answer_holds_anything_of_another_tenant(tenants, sessions):
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(4))
 def test_no_answer_holds_anything_of_another_tenant_for_long(turn, tenants, sessions):
-    storm(secrets.randbits(32), 3000, tenants, sessions)
+    storm(secrets.randbits(32), 1000, tenants, sessions)
 
 
 # --- sockets -------------------------------------------------------------------------------------
