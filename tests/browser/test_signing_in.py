@@ -47,6 +47,8 @@ def test_the_page_of_the_second_factor(page, site):
     fill_password(page, site, AUDITOR)
     field = page.get_by_label("One-time code")
     expect(field).to_have_attribute("autocomplete", "one-time-code")
+    # Nobody is offered what they do not have.
+    expect(page.get_by_role("button", name="Use a passkey")).to_have_count(0)
     shoot(page, "second-factor")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
