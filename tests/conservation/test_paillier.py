@@ -187,7 +187,12 @@ class TestTampering:
             with pytest.raises(Refused):
                 paillier.verify_value(KEY, sealed.ciphertext, value, randomness)
 
-    @pytest.mark.parametrize("c", [0, -1, PRIVATE.p, KEY.n, PRIVATE.q * 12, KEY.n**2, KEY.n**2 + 1])
+    @pytest.mark.parametrize(
+        "c",
+        [0, -1, PRIVATE.p, KEY.n, PRIVATE.q * 12, KEY.n**2, KEY.n**2 + 1],
+        # Not the values, which are drawn anew in each process.
+        ids=["0", "-1", "p", "n", "12q", "n^2", "n^2+1"],
+    )
     def test_what_encrypting_never_makes_is_refused(self, c):
         with pytest.raises(Refused):
             paillier.product(KEY, [*self.sealed, Ciphertext(KEY.key_id, c)])

@@ -40,6 +40,8 @@ def test_the_first_key_is_current_and_all_are_found():
         ONE.replace("=", "*"),
         " ".join(keyring.new_key_text() for _ in range(9)),
     ],
+    # Not the values, which are drawn anew in each process.
+    ids=range(10),
 )
 def test_what_is_no_key_is_refused_without_being_repeated(text):
     with pytest.raises(KekUnusable) as refusal:
