@@ -52,7 +52,7 @@ def test_tiles_hold_what_the_tree_in_memory_holds(steps):
         tree = GrowingTree(done, StoredTree(rows.fetch, Tables("l", "t")))
         assert tree.root() == merkle.root_of(hashes[:done])
     stored = StoredTree(rows.fetch, Tables("l", "t"))
-    for size in {1, 2, 255, 256, 257, 511, 512, done // 2, done - 1, done}:
+    for size in {1, 2, 255, 256, 257, min(done, 511), min(done, 512), done // 2, done - 1, done}:
         assert merkle.root_at(size, stored.node) == merkle.root_of(hashes[:size])
     with pytest.raises(LookupError):
         stored.node(0, done)

@@ -145,7 +145,7 @@ def test_a_wrong_password_is_a_sentence_beside_a_form_that_keeps_the_address(pag
     page.goto(site.address("acme", "/accounts/login/"))
     page.get_by_label("E-mail").fill(OWNER)
     page.get_by_label("Password", exact=True).fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     assert page.get_by_role("alert").inner_text().strip().endswith(".")
     assert page.get_by_label("E-mail").input_value() == OWNER
 

@@ -47,8 +47,11 @@ NAMES = [
     ],
 ]
 FINE = {200, 204, 302, 400, 404, 405, 409, 422}
-# To open an entry of the log is itself recorded, and only that.
-READ_ON_RECORD = {"audit/<int:number>/"}
+# To open an entry of the log or to take a run's files away is itself recorded, and only that.
+READ_ON_RECORD = {
+    "audit/<int:number>/",
+    *(f"runs/<uuid:run_id>/{file}" for file in ("summary.json", "state.npz", "state.csv")),
+}
 
 
 def address_of(route, person) -> str:

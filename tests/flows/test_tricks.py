@@ -124,10 +124,11 @@ def test_what_another_tenant_has_and_what_nobody_has_cost_the_same_queries(
 
 def test_people_of_another_tenant_are_looked_for_as_nobody_is(outsider, acme):
     counts = []
-    for email in (outsider.email, "nobody@nowhere.example"):
+    # Twice: the first time fills what a process remembers.
+    for email in (outsider.email, "nobody@nowhere.example") * 2:
         client = Client(headers={"host": host("acme")})
         client.get("/accounts/login/")
         with CaptureQueriesContext(connection) as captured:
             client.post("/accounts/login/", {"login": email, "password": "wrong"})
         counts.append(len(captured))
-    assert counts[0] == counts[1]
+    assert counts[2] == counts[3]

@@ -81,7 +81,8 @@ def test_an_owner_and_an_auditor_always_need_a_second_factor():
         "AUDITOR",
     ]
     assert needs_second_factor(member("OPERATOR"), "simulation.inject_fault")
-    assert not needs_second_factor(member("OPERATOR"), "simulation.request_run")
+    assert needs_second_factor(member("OPERATOR"), "simulation.request_run")
+    assert not needs_second_factor(member("OPERATOR"), "simulation.view")
 
 
 def test_nobody_changes_their_own_access_or_another_tenants():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from simulation import engine
 from simulation.engine import Bodies, State
+from simulation.engine.forces.direct import FEW
 from simulation.engine.integrators import INTEGRATORS, Composition
 
 ALL = tuple(engine.SCENARIOS)
@@ -252,13 +253,14 @@ class TestLaws:
 
 
 class TestThreads:
+    @pytest.mark.parametrize("bodies", [FEW - 1, 700])
     @pytest.mark.parametrize("integrator", ["leapfrog", "yoshida4"])
-    def test_do_not_change_a_bit(self, integrator):
+    def test_do_not_change_a_bit(self, integrator, bodies):
         """700 bodies are enough for two threads; with threads the steps are taken in Python."""
-        options = {"bodies": 700, "integrator": integrator, "steps": 8}
+        options = {"bodies": bodies, "integrator": integrator, "steps": 8}
         alone = engine.prepare("two_clusters", **options)
         shared = engine.prepare("two_clusters", threads=2, **options)
-        assert alone.runs_in_one_kernel and not shared.runs_in_one_kernel
+        assert alone.runs_in_one_kernel == (bodies < FEW) and not shared.runs_in_one_kernel
         for state in (alone, shared):
             assert engine.advance(state, 8, retrace=True).retraced
         assert shared.digest() == alone.digest()
