@@ -59,10 +59,12 @@ def clean_database() -> None:
             owner.execute("DELETE FROM tenants_domain WHERE tenant_id = %s", [tenant_id])
             owner.execute("DELETE FROM tenants_tenant WHERE id = %s", [tenant_id])
         owner.execute("DELETE FROM tenants_invitation")
+        owner.execute("DELETE FROM mfa_authenticator")
+        owner.execute("UPDATE tenants_tenant SET second_factor_for_all = false")
         tables = owner.execute(
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('acme', 'globex')"
             " AND tablename <> 'django_migrations'"
-            " OR schemaname = 'public' AND tablename ~ '^(audit|totals)_'"
+            " OR schemaname = 'public' AND tablename ~ '^(audit|encryption|totals)_'"
         ).fetchall()
         owner.execute(
             sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(
