@@ -61,6 +61,16 @@ def _number(label: str, missing: str, **options: Any) -> forms.FloatField:
     )
 
 
+def _reason(missing: str) -> forms.CharField:
+    return forms.CharField(
+        label="Why",
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="Read by the person who approves.",
+        error_messages={"required": missing, "max_length": "Use at most 500 characters."},
+    )
+
+
 class RunRequest(forms.Form):
     """What to integrate, how finely, and whether with a fault in it."""
 
@@ -215,16 +225,7 @@ class RunRequestWithFault(RunRequest):
     )
     fault_body = _whole("Body", "Enter the body's number.")
     fault_size = _number("Relative size", "Enter a size.")
-    fault_reason = forms.CharField(
-        label="Why",
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Read by the person who approves.",
-        error_messages={
-            "required": "Say why you ask for the fault.",
-            "max_length": "Use at most 500 characters.",
-        },
-    )
+    fault_reason = _reason("Say why you ask for the fault.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -288,13 +289,4 @@ class QuotaRequest(forms.Form):
     """Another limit of runs at once, and why."""
 
     active_max = _whole("Runs at once", "Enter how many runs.")
-    reason = forms.CharField(
-        label="Why",
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text="Read by the person who approves.",
-        error_messages={
-            "required": "Say why you ask.",
-            "max_length": "Use at most 500 characters.",
-        },
-    )
+    reason = _reason("Say why you ask.")

@@ -12,6 +12,7 @@ and ``bulk_update`` know no subject. An empty text is stored as such.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from typing import Any, NoReturn
 
 from django.core import checks
@@ -79,7 +80,7 @@ class _Opening(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class _EncryptedField(models.Field):
+class _EncryptedField(ABC, models.Field):
     """What both fields share; they differ in how content becomes bytes."""
 
     descriptor_class = _Opening
@@ -216,17 +217,17 @@ class _EncryptedField(models.Field):
 
     # -- How content becomes bytes ----------------------------------------------------------------
 
+    @abstractmethod
     def empty(self) -> Any:
         """Return what an empty column means."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, value: Any) -> bytes:
         """Return content as bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, content: bytes) -> Any:
         """Return bytes as content."""
-        raise NotImplementedError
 
 
 class EncryptedTextField(_EncryptedField):

@@ -119,22 +119,25 @@ def add_mutual(x, sink, source, i, softening2, per_charge, partial):
     """Add what the bodies i and i + 1 do to each other; return their potentials and the bits
     seen.
     """
-    dx, dy, dz = x[0, i + 1] - x[0, i], x[1, i + 1] - x[1, i], x[2, i + 1] - x[2, i]
-    rounder = nb.int64(ROUNDER_BITS)
-    cc = sink[i] * source[i + 1]
-    kx, ky, kz, u, seen = pair_kick(dx, dy, dz, cc, softening2, per_charge)
-    partial[0, i] += kx - rounder
-    partial[1, i] += ky - rounder
-    partial[2, i] += kz - rounder
-    partial[3, i] += u - rounder
-    ledger = u - rounder
-    cc = sink[i + 1] * source[i]
-    kx, ky, kz, u, more = pair_kick(-dx, -dy, -dz, cc, softening2, per_charge)
-    partial[0, i + 1] += kx - rounder
-    partial[1, i + 1] += ky - rounder
-    partial[2, i + 1] += kz - rounder
-    partial[3, i + 1] += u - rounder
-    return ledger + u - rounder, seen | more
+    ledger, seen = nb.int64(0), nb.int64(0)
+    for k in range(2):
+        at, other = i + k, i + 1 - k
+        kx, ky, kz, u, bits = pair_kick(
+            x[0, other] - x[0, at],
+            x[1, other] - x[1, at],
+            x[2, other] - x[2, at],
+            sink[at] * source[other],
+            softening2,
+            per_charge,
+        )
+        rounder = nb.int64(ROUNDER_BITS)
+        partial[0, at] += kx - rounder
+        partial[1, at] += ky - rounder
+        partial[2, at] += kz - rounder
+        partial[3, at] += u - rounder
+        ledger += u - rounder
+        seen |= bits
+    return ledger, seen
 
 
 @kernel
