@@ -37,7 +37,6 @@ SIGN_IN_PATHS = ("/accounts/",)
 SIGN_OUT_PATH = "/accounts/logout/"
 # A Redis that hangs must not make each page wait: it is asked again after this.
 PAUSE_S = 2.0
-_ANSWER_S = 0.3
 
 _TAKE = """
 local time = redis.call('TIME')
@@ -140,8 +139,8 @@ def _ask(key: str, limit: Limit) -> list[int] | None:
 def _client() -> redis.Redis:
     return redis.Redis.from_url(
         settings.REDIS_URL,
-        socket_timeout=_ANSWER_S,
-        socket_connect_timeout=_ANSWER_S,
+        socket_timeout=settings.RATE_LIMIT_ANSWER_S,
+        socket_connect_timeout=settings.RATE_LIMIT_ANSWER_S,
         retry=Retry(NoBackoff(), 1),
     )
 

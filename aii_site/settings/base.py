@@ -328,6 +328,8 @@ RATE_LIMITS = {
     "stranger": (120, 240, "open"),
     "sign_in": (30, 60, "closed"),
 }
+# A Redis that takes longer to count is taken to be away.
+RATE_LIMIT_ANSWER_S = 0.3
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
