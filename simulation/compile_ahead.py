@@ -73,13 +73,24 @@ def compile_multipoles() -> None:
         engine.advance(engine.prepare("plummer", bodies=64, steps=1, force="fmm"), 1, retrace=True)
 
 
+def compile_collisions_and_boxes() -> None:
+    """Compile or load what collisions and a periodic box add."""
+    for kind in engine.COLLISIONS:
+        state = engine.prepare("plummer", bodies=8, steps=1, collisions=kind, radius=0.5)
+        engine.advance(state, 1)
+    state = engine.prepare("plummer", bodies=8, steps=1, boundary="periodic", box=128.0)
+    engine.advance(state, 1, retrace=True)
+
+
 LEAPFROG, MANY_BODIES = "leapfrog", "sums over many bodies"
+BOXES = "collisions and periodic boxes"
 MULTIPOLES = "the fast multipole method"
 STAGES: dict[str, Callable[[], None]] = {
     LEAPFROG: compile_leapfrog,
     MANY_BODIES: compile_many_bodies,
     "the other integrators": compile_integrators,
     MULTIPOLES: compile_multipoles,
+    BOXES: compile_collisions_and_boxes,
 }
 
 

@@ -4,7 +4,8 @@ Each stretch of steps may be run backwards at once and compared bit for bit (cos
 run again at its end (x 3), which gives the digest that an auditor compares with the start's.
 Stretches that each map back to their own start make the whole a bijection, so the longer runs lose
 no certainty by leaving out the last pass; the longest retrace one stretch in ten and say so. An
-integrator that rounds has no way back: its runs prove nothing about information, and say so too.
+integrator that rounds and a collision have no way back: their runs prove nothing about information,
+and say so too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from simulation import engine
-from simulation.engine.cost import Speed, measure_multipole_s
-from simulation.engine.integrators import REAL_METHODS
+from simulation.engine.cost import Speed, measure_multipole_s, measure_periodic_s
 from simulation.models import Run
 
 WHOLE_S_MAX = 60.0
@@ -33,8 +33,12 @@ _COST = {
 # short rather than too long. Seconds of a step, of a pair; of a body by the multipole method.
 ASSUMED = Speed(step_s=2e-5, interaction_s=1e-8)
 ASSUMED_MULTIPOLE_S = 2e-5
-# The accuracies whose speed this process has timed; None is direct summation.
-_measured: set[float | None] = set()
+ASSUMED_PERIODIC_S = 1e-6
+# A kind of force: an accuracy of the multipole method, a periodic box, or None, direct summation.
+ForceKind = float | str | None
+PERIODIC = "periodic"
+# Those that this process has timed.
+_measured: set[ForceKind] = set()
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def estimate_cost(request: engine.Request) -> Cost:
         forward_s = engine.estimate_cost_s(request)
     else:
         forward_s = _assumed_s(request)
-    if request.integrator in REAL_METHODS:
+    if not request.is_reversible:
         proof = Run.Proof.NONE
     elif forward_s <= WHOLE_S_MAX:
         proof = Run.Proof.WHOLE
@@ -72,19 +76,23 @@ def estimate_cost(request: engine.Request) -> Cost:
 def _assumed_s(request: engine.Request) -> float:
     if request.accuracy is not None:
         return ASSUMED_MULTIPOLE_S * request.bodies * request.steps
+    if request.box is not None:
+        return ASSUMED_PERIODIC_S * request.bodies**2 * request.evaluations * request.steps
     return ASSUMED.of_step(request.bodies, request.evaluations) * request.steps
 
 
 def is_measured(request: engine.Request) -> bool:
     """Return whether this process has timed what the request's estimate follows from."""
-    return request.accuracy in _measured
+    return (PERIODIC if request.box is not None else request.accuracy) in _measured
 
 
-def measure(accuracy: float | None) -> None:
-    """Time direct summation (None), or the multipole method of an accuracy, on this machine."""
-    if accuracy is None:
+def measure(kind: ForceKind) -> None:
+    """Time a kind of force on this machine."""
+    if kind is None:
         engine.measure_speed()
         engine.measure_speed_of_many()
+    elif isinstance(kind, str):
+        measure_periodic_s()
     else:
-        measure_multipole_s(accuracy)
-    _measured.add(accuracy)
+        measure_multipole_s(kind)
+    _measured.add(kind)

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 
 from simulation import engine
 from simulation.engine import BadRequest, Fault, Request, Scenario
 from simulation.figures import count, sci
+from simulation.services.requests import check_workers
 from simulation.wording import title_of_force, title_of_integrator
+from tenants.errors import Invalid
 
 DEFAULT_SCENARIO = "solar_system"
 NO_FAULT = ""
@@ -34,6 +37,13 @@ FAULT_QUANTITIES = [
 
 
 METHOD = ("integrator", "force", "accuracy", "softening")
+NO_COLLISIONS = ""
+COLLISIONS = [
+    (NO_COLLISIONS, "None: bodies pass through each other"),
+    ("bounce", "Bounce"),
+    ("merge", "Merge into one"),
+]
+BOUNDARIES = [("open", "Open space"), ("periodic", "A periodic box")]
 
 
 def _accuracy_of(force: str) -> float | None:
@@ -110,6 +120,35 @@ class RunRequest(forms.Form):
         },
     )
     softening = _number("Softening length", "Enter a length.", required=False)
+    collisions = forms.ChoiceField(
+        label="Collisions",
+        choices=COLLISIONS,
+        required=False,
+        help_text="The energy that they take out is booked as declared flux. Such a run cannot be "
+        "run backwards.",
+        error_messages={"invalid_choice": "There is no such collision. Choose one of the list."},
+    )
+    radius = _number("Radius of each body", "Enter a radius.", required=False)
+    restitution = _number(
+        "Restitution",
+        "Enter a number from 0 to 1.",
+        required=False,
+        help_text="0 to 1, the part of the speed that is left. Empty: 1, no energy is lost.",
+    )
+    boundary = forms.ChoiceField(
+        label="Space",
+        choices=BOUNDARIES,
+        required=False,
+        help_text="In a box gravity is that of all images; angular momentum is not claimed.",
+        error_messages={"invalid_choice": "There is no such space. Choose one of the list."},
+    )
+    box = _number(
+        "Side of the box",
+        "Enter the side of the box.",
+        required=False,
+        help_text="A power of two, such as 128, about the origin; every body starts inside.",
+    )
+    workers = _whole("Processes", "Enter how many processes.", required=False)
 
     def __init__(self, *args: Any, scenario: Scenario, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,6 +168,10 @@ class RunRequest(forms.Form):
         self.fields["dt_tu"].help_text = f"{sci(chosen.dt_tu_min)} to {chosen.dt_tu_max:g}."
         self.fields["bodies"].initial = chosen.bodies
         self.fields["bodies"].help_text = f"{chosen.bodies_min} to {count(chosen.bodies_max)}."
+        self.fields["workers"].help_text = (
+            f"1 to {settings.AII_RUN_WORKERS_MAX} that share the forces; no bit of the result "
+            "depends on it. Empty: as this machine is set up."
+        )
         self.fields["seed"].initial = 0
         self.fields["seed"].help_text = "The same seed gives the same bodies."
         if chosen.is_fixed:
@@ -155,6 +198,8 @@ class RunRequest(forms.Form):
                 self.fields[name].required = name in self.data
             force = self.data.get("force")
             self.fields["accuracy"].required &= force in with_accuracy
+            self.fields["radius"].required = self.data.get("collisions") in engine.COLLISIONS
+            self.fields["box"].required = self.data.get("boundary") == "periodic"
         softening = sci(self.chosen.softening_tu)
         of = "" if self.chosen.is_fixed else f" for {count(self.chosen.bodies)} bodies"
         self.fields[
@@ -180,12 +225,40 @@ class RunRequest(forms.Form):
                 # Some know no softening, and the scenario's own may be another.
                 with_it = {"softening": given["softening"]}
             self._ask_engine(name, self._smallest | with_it | {name: value})
+        space = self._clean_space(cleaned)
         if not self.errors:
             methods = {name: given[name] for name in METHOD if name in given}
             self._ask_engine("force", self._smallest | methods)
+            for name in ("collisions", "boundary"):
+                if not self.errors and name in space:
+                    self._ask_engine(name, self._smallest | methods | space)
         if not self.errors:
-            self.engine_request = self._ask_engine(None, given)
+            self.engine_request = self._ask_engine(None, given | space)
+        if self.engine_request is not None:
+            try:
+                check_workers(cleaned.get("workers"), self.engine_request)
+            except Invalid as refusal:
+                self.add_error("workers", str(refusal))
         return cleaned
+
+    def _clean_space(self, cleaned: dict[str, Any]) -> dict[str, Any]:
+        """Return what was chosen of collisions and boundary; what that does not need may stay as it
+        is.
+        """
+        found: dict[str, Any] = {}
+        collisions, radius = cleaned.get("collisions"), cleaned.get("radius")
+        if collisions and radius is not None:
+            found |= {"collisions": collisions, "radius": radius}
+            self._ask_engine("radius", self._smallest | found)
+            restitution = cleaned.get("restitution")
+            if collisions == "bounce" and restitution is not None:
+                found["restitution"] = restitution
+                self._ask_engine("restitution", self._smallest | found | {"radius": 1.0})
+        if cleaned.get("boundary") == "periodic" and cleaned.get("box") is not None:
+            found |= {"boundary": "periodic", "box": cleaned["box"]}
+            in_box = {name: found[name] for name in ("boundary", "box")}
+            self._ask_engine("box", self._smallest | in_box)
+        return found
 
     @property
     def _smallest(self) -> dict[str, Any]:

@@ -56,8 +56,9 @@ class Run(models.Model):
         WHOLE = "WHOLE", "every stretch as it goes, and the whole run at its end"
         STRETCHES = "STRETCHES", "every stretch as it goes"
         SAMPLES = "SAMPLES", "one stretch in ten"
-        # An integrator on real numbers rounds in every step: there is no way back to compare.
-        NONE = "NONE", "nothing: this integrator cannot be run backwards bit for bit"
+        # An integrator on real numbers rounds in every step, and a collision loses bits: there is
+        # no way back to compare.
+        NONE = "NONE", "nothing: this run cannot be run backwards bit for bit"
 
     ACTIVE: ClassVar = (State.QUEUED, State.RUNNING)
     FINAL: ClassVar = (State.DONE, State.VIOLATED, State.FAILED, State.CANCELLED)
@@ -74,6 +75,14 @@ class Run(models.Model):
     accuracy = models.FloatField(null=True)
     # Null: the scenario's own softening length.
     softening_tu = models.FloatField(null=True)
+    # What bodies do that touch, and where space ends. A radius is one length, or one for each body.
+    collisions = models.CharField(max_length=16, blank=True)
+    radius_tu: Any = models.JSONField(null=True)
+    restitution = models.FloatField(null=True)
+    boundary = models.CharField(max_length=16, default="open")
+    box_tu = models.FloatField(null=True)
+    # Processes that share its forces; null: as many as the settings say. No bit depends on it.
+    workers = models.PositiveSmallIntegerField(null=True)
     # The keys of engine.Fault; null when the run carries none. Who let it start, by which approval.
     fault = models.JSONField(null=True)
     approval_id = models.UUIDField(null=True)
@@ -209,6 +218,11 @@ class Run(models.Model):
             self.force,
             self.accuracy,
             self.softening_tu,
+            self.collisions or None,
+            self.restitution,
+            tuple(self.radius_tu) if isinstance(self.radius_tu, list) else self.radius_tu,
+            self.boundary,
+            self.box_tu,
         )
 
     @property

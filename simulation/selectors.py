@@ -118,7 +118,9 @@ BODY_ROWS_MAX = 50
 def list_bodies(run: Run, frame: frames.Frame) -> list[BodyRow]:
     """Return the first bodies of a frame, with the scenario's names where it has any."""
     scenario = engine.SCENARIOS[run.scenario]
-    names = scenario.build(run.bodies, run.seed).names if scenario.is_fixed else ()
+    # Whose names are left where some have merged, the frame does not say.
+    is_named = scenario.is_fixed and frame.bodies == run.bodies
+    names = scenario.build(run.bodies, run.seed).names if is_named else ()
     rows = []
     for i, position in zip(frame.chosen[:BODY_ROWS_MAX], frame.positions, strict=False):
         x, y, z = (float(component) * frame.scale_m for component in position)

@@ -26,6 +26,7 @@ from simulation.wording import (
     describe_method,
     describe_proof_of,
     describe_run,
+    describe_space,
     title_of_integrator,
 )
 from tenants.approvals.models import ApprovalRequest
@@ -98,6 +99,12 @@ def new_run(request: HttpRequest) -> HttpResponse:
         "force": wanted.force,
         "accuracy": wanted.accuracy,
         "softening_tu": wanted.softening,
+        "collisions": wanted.collisions,
+        "radius_tu": wanted.radius,
+        "restitution": wanted.restitution,
+        "boundary": wanted.boundary,
+        "box_tu": wanted.box,
+        "workers": cleaned["workers"],
         "requested_at": timezone.now(),
     }
     if form.fault is None:
@@ -182,6 +189,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "scenario": engine.SCENARIOS[found.scenario],
         "integrator": title_of_integrator(found.integrator),
         "force": describe_force(found.engine_request),
+        "space": describe_space(found.engine_request),
         "softening_tu": found.engine_request.softening_tu,
         "laws": selectors.list_laws(found),
         "proof": describe_proof_of(found),

@@ -14,7 +14,13 @@ from celery.signals import worker_init
 from django.conf import settings
 
 from simulation import cost, engine
-from simulation.compile_ahead import LEAPFROG, MANY_BODIES, MULTIPOLES, compile_leapfrog
+from simulation.compile_ahead import (
+    BOXES,
+    LEAPFROG,
+    MANY_BODIES,
+    MULTIPOLES,
+    compile_leapfrog,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +48,13 @@ def _measure() -> None:
 
     Compiling holds the interpreter: in this process every page would wait for it.
     """
-    stages: tuple[tuple[str, tuple[float | None, ...]], ...] = (
+    stages: tuple[tuple[str, tuple[cost.ForceKind, ...]], ...] = (
         (LEAPFROG, ()),
         (MANY_BODIES, (None,)),
         (MULTIPOLES, engine.ACCURACIES),
+        (BOXES, (cost.PERIODIC,)),
     )
-    for title, accuracies in stages:
+    for title, kinds in stages:
         code = f"from simulation.compile_ahead import compile_beside; compile_beside({title!r})"
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -58,5 +65,5 @@ def _measure() -> None:
         if done.returncode != 0:
             logger.warning("the kernels could not be compiled: %s", done.stderr[-500:])
             return
-        for accuracy in accuracies:
-            cost.measure(accuracy)
+        for kind in kinds:
+            cost.measure(kind)

@@ -21,7 +21,7 @@ def describe_proof_of(run: Run) -> str:
     if not run.summary:
         return ""
     if run.proof == Run.Proof.NONE:
-        return "Information not proved: this integrator cannot be run backwards bit for bit."
+        return f"Information not proved: {run.get_proof_display().partition(': ')[2]}."
     proved = run.summary["quantities"]["information"]["proved_steps"]
     return describe_proof(proved, run.summary["steps_done"])
 
@@ -52,6 +52,23 @@ def describe_method(request: engine.Request) -> str:
     """Return integrator and force in the words of the command line: leapfrog, fmm 0.0001."""
     accuracy = "" if request.accuracy is None else f" {sci(request.accuracy, 1)}"
     return f"{request.integrator}, {request.force}{accuracy}"
+
+
+def describe_space(request: engine.Request) -> str:
+    """Return what bodies do that touch, and where space ends; "" for points in open space."""
+    said = []
+    if request.collisions is not None:
+        what = "merge" if request.collisions == "merge" else "bounce"
+        if request.collisions == "bounce":
+            what += f" with a restitution of {request.restitution:g}"
+        radius = request.radius
+        size = (
+            f"of radius {sci(radius)}" if isinstance(radius, float) else "with radii of their own"
+        )
+        said.append(f"bodies {size} {what}")
+    if request.box is not None:
+        said.append(f"a periodic box of side {sci(request.box)}")
+    return "; ".join(said)
 
 
 def describe_fault(fault: dict[str, Any]) -> str:

@@ -31,6 +31,10 @@ AII_BREACHED_PASSWORDS = os.environ.get("AII_BREACHED_PASSWORDS", "")
 AII_ERASURE_LIST = Path(os.environ.get("AII_ERASURE_LIST") or AII_HOME / "erasures.jsonl")
 # Processes that a large run is shared out among; the result does not depend on it.
 AII_RUN_WORKERS = max(1, int(os.environ.get("AII_RUN_WORKERS", "1")))
+# The most that a run may ask for.
+AII_RUN_WORKERS_MAX = max(
+    AII_RUN_WORKERS, int(os.environ.get("AII_RUN_WORKERS_MAX") or os.cpu_count() or 1)
+)
 # The audit across tenants: the file with the key that decrypts sums (default: in the home), and how
 # many seconds apart its rounds are (0: only by manage.py global_audit).
 AII_TOTALS_KEY_FILE = os.environ.get("AII_TOTALS_KEY_FILE", "")

@@ -29,6 +29,7 @@ from simulation.engine.provenance import describe_run
 from simulation.engine.real_state import RealState
 from simulation.engine.requests import (
     ACCURACIES,
+    COLLISIONS,
     FORCES,
     QUANTITIES,
     Fault,
@@ -43,6 +44,7 @@ from simulation.engine.state import State, make_force, prepare_state
 
 __all__ = [
     "ACCURACIES",
+    "COLLISIONS",
     "FORCES",
     "INTEGRATORS",
     "LAWS",

@@ -11,12 +11,14 @@ from simulation.engine.errors import BadRequest
 from simulation.engine.scenarios import Bodies
 
 COLUMNS = ("body", "mass", "x", "y", "z", "vx", "vy", "vz")
+RADIUS = "radius"
 BODIES_MAX = 100_000
 _NAME_MAX = 80
 
 
 def read_bodies(text: str) -> Bodies:
-    """Return the bodies of CSV text with the columns body, mass, x, y, z, vx, vy, vz.
+    """Return the bodies of CSV text with the columns body, mass, x, y, z, vx, vy, vz; radius may be
+    one more, for collisions.
 
     Columns in any order, in units of the caller's (``units.convert_bodies``); a column may name its
     own (``x_au``), which is not looked at. Lines that start with # are left out. Raises
@@ -35,13 +37,14 @@ def read_bodies(text: str) -> Bodies:
         rows = list(csv.reader([line for _, line in lines], strict=True))
     except csv.Error as error:
         raise BadRequest(f"The file is no CSV: {error}.") from None
-    places = _places(rows[0])
-    names, numbers = [], np.empty((len(rows) - 1, len(COLUMNS) - 1))
+    columns = COLUMNS + ((RADIUS,) if _fits(rows[0], RADIUS) else ())
+    places = _places(rows[0], columns)
+    names, numbers = [], np.empty((len(rows) - 1, len(columns) - 1))
     for i, (row, (line, _)) in enumerate(zip(rows[1:], lines[1:], strict=True)):
         if len(row) != len(rows[0]):
             raise BadRequest(f"Line {line} has {len(row)} columns, the first line {len(rows[0])}.")
         names.append(_name(row[places[0]], line))
-        numbers[i] = [_number(row[places[k]], COLUMNS[k], line) for k in range(1, len(COLUMNS))]
+        numbers[i] = [_number(row[places[k]], columns[k], line) for k in range(1, len(columns))]
     if not names:
         raise BadRequest("There is no body: the file holds the names of its columns alone.")
     twice = _twice(names)
@@ -52,6 +55,7 @@ def read_bodies(text: str) -> Bodies:
         np.ascontiguousarray(numbers[:, 0]),
         np.ascontiguousarray(numbers[:, 1:4]),
         np.ascontiguousarray(numbers[:, 4:7]),
+        np.ascontiguousarray(numbers[:, 7]) if len(columns) > len(COLUMNS) else None,
     )
 
 
@@ -59,22 +63,28 @@ def write_bodies(bodies: Bodies) -> str:
     """Return what ``read_bodies`` reads; each number is written to give the same bits back."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    table = np.column_stack([bodies.mass, bodies.position, bodies.velocity])
+    radii = [] if bodies.radius is None else [bodies.radius]
+    writer.writerow([*COLUMNS, *(RADIUS for _ in radii)])
+    table = np.column_stack([bodies.mass, bodies.position, bodies.velocity, *radii])
     for name, row in zip(bodies.names, table.tolist(), strict=True):
         writer.writerow([name, *map(repr, row)])
     return file.getvalue()
 
 
-def _places(head: list[str]) -> list[int]:
-    """Return where each of ``COLUMNS`` stands."""
+def _fits(head: list[str], column: str) -> list[int]:
+    """Return where a column stands."""
     plain = [cell.strip().lower() for cell in head]
+    return [i for i, cell in enumerate(plain) if cell == column or _is_with_unit(cell, column)]
+
+
+def _places(head: list[str], columns: tuple[str, ...]) -> list[int]:
+    """Return where each of the columns stands."""
     places = []
-    for column in COLUMNS:
-        fits = [i for i, cell in enumerate(plain) if cell == column or _is_with_unit(cell, column)]
+    for column in columns:
+        fits = _fits(head, column)
         if len(fits) != 1:
             raise BadRequest(
-                f"The first line names the columns {', '.join(COLUMNS)}, each once; "
+                f"The first line names the columns {', '.join(columns)}, each once; "
                 f"{column} is there {len(fits)} times."
             )
         places.append(fits[0])
@@ -99,8 +109,8 @@ def _number(cell: str, column: str, line: int) -> float:
         raise BadRequest(f"{column} in line {line} must be a number, not {cell[:40]!r}.") from None
     if not np.isfinite(value):
         raise BadRequest(f"{column} in line {line} must be finite, not {cell[:40]!r}.")
-    if column == "mass" and value < 0.0:
-        raise BadRequest(f"The mass in line {line} must not be negative, not {cell[:40]!r}.")
+    if column in ("mass", RADIUS) and value < 0.0:
+        raise BadRequest(f"The {column} in line {line} must not be negative, not {cell[:40]!r}.")
     return value
 
 

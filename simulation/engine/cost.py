@@ -15,6 +15,7 @@ _FEW_STEPS, _MANY_STEPS = 2000, 4
 # Direct summation goes another way from FEW bodies on.
 _BODIES, _MANY_BODIES = 3 * FEW // 4, 2 * FEW
 _MULTIPOLE_BODIES = 4096
+_PERIODIC_BODIES, _PERIODIC_BOX = 64, 128.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,18 @@ def measure_multipole_s(accuracy: float) -> float:
     return _seconds_of_a_step(prepare_state(request), 1) / _MULTIPOLE_BODIES
 
 
+@cache
+def measure_periodic_s() -> float:
+    """Time a step in a periodic box; return its seconds for each interaction, images included.
+
+    Some 10 ms, and seconds of compiling on a machine's first use.
+    """
+    request = check_request(
+        "plummer", bodies=_PERIODIC_BODIES, boundary="periodic", box=_PERIODIC_BOX
+    )
+    return _seconds_of_a_step(prepare_state(request), 1) / _PERIODIC_BODIES**2
+
+
 def estimate_cost_s(request: Request, *, retrace: bool = False) -> float:
     """Return the seconds that a run is expected to take here; a retraced run costs twice as much.
 
@@ -66,18 +79,15 @@ def estimate_cost_s(request: Request, *, retrace: bool = False) -> float:
 
 
 def chunk_steps(state: State, seconds: float) -> int:
-    """Return how many steps take about ``seconds`` here; at least one.
-
-    One in a periodic box, whose images cost what was not measured.
-    """
-    if state.request.box is not None:
-        return 1
+    """Return how many steps take about ``seconds`` here; at least one."""
     return max(1, int(seconds / _step_s(state.request)))
 
 
 def _step_s(request: Request) -> float:
     if request.accuracy is not None:
         return measure_multipole_s(request.accuracy) * request.bodies
+    if request.box is not None:
+        return measure_periodic_s() * request.bodies**2 * request.evaluations
     speed = measure_speed() if request.bodies < FEW else measure_speed_of_many()
     return speed.of_step(request.bodies, request.evaluations)
 

@@ -70,6 +70,16 @@ class Request:
         return self.definition.softening(self.bodies)
 
     @property
+    def is_reversible(self) -> bool:
+        """Whether its steps can be run backwards bit for bit: on integers, without collisions."""
+        return self.integrator not in REAL_METHODS and self.collisions is None
+
+    @property
+    def runs_on_one_process(self) -> bool:
+        """Whether its forces cannot be shared out among processes."""
+        return self.integrator in REAL_METHODS or self.box is not None
+
+    @property
     def evaluations(self) -> int:
         """Force evaluations of a step."""
         return INTEGRATORS[self.integrator].stages

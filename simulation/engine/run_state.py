@@ -161,8 +161,20 @@ class RunState(ABC):
         return copy.deepcopy(self, {id(force): force})
 
     def bodies_now(self) -> Bodies:
-        """Return names, masses, positions and velocities in N-body units."""
-        return Bodies(self.names, self.mass.copy(), self.positions_tu(), self.velocities_tu())
+        """Return names, masses, positions and velocities in N-body units, and radii where bodies
+        collide.
+        """
+        return Bodies(
+            self.names,
+            self.mass.copy(),
+            self.positions_tu(),
+            self.velocities_tu(),
+            self.radii_tu(),
+        )
+
+    def radii_tu(self) -> np.ndarray | None:
+        """Return the radii (N,) in N-body units; None where bodies are points."""
+        return None
 
     def positions_m(self) -> np.ndarray:
         """Return the positions (N, 3) in metres."""

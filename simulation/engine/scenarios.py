@@ -30,12 +30,15 @@ BODIES_MAX = 1_000_000
 
 @dataclass(frozen=True)
 class Bodies:
-    """Names, masses (N,), positions (N, 3) and velocities (N, 3) in N-body units, float64."""
+    """Names, masses (N,), positions (N, 3) and velocities (N, 3) in N-body units, float64; radii
+    (N,) where they are known.
+    """
 
     names: tuple[str, ...]
     mass: np.ndarray
     position: np.ndarray
     velocity: np.ndarray
+    radius: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

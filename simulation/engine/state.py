@@ -399,6 +399,12 @@ class State(RunState):
         """Return the velocities (N, 3) in N-body units."""
         return self.integer_momenta() * self.grid.momentum_quantum / self.inertia[:, None]
 
+    def radii_tu(self) -> np.ndarray | None:
+        """Return the radii (N,) in N-body units; None without collisions."""
+        if self.request.collisions is None:
+            return None
+        return self.radius_q * self.grid.length_quantum
+
     def digest(self) -> str:
         """Return the SHA-256 of masses, grid, positions and momenta: equal states, equal digests.
 

@@ -118,10 +118,11 @@ def convert(values: Any, quantity: str, source: UnitSystem, target: UnitSystem) 
 
 
 def convert_bodies(bodies: Bodies, source: UnitSystem, target: UnitSystem) -> Bodies:
-    """Return the same bodies in other units: masses, positions and velocities."""
+    """Return the same bodies in other units: masses, positions, velocities and radii."""
     return Bodies(
         bodies.names,
         convert(bodies.mass, "mass", source, target),
         convert(bodies.position, "length", source, target),
         convert(bodies.velocity, "velocity", source, target),
+        None if bodies.radius is None else convert(bodies.radius, "length", source, target),
     )

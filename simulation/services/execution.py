@@ -24,7 +24,6 @@ from simulation.cost import SAMPLE_EVERY
 from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.distribution import DistributedForce, NoAnswer, distribute
 from simulation.engine.integrate import note_retraced
-from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.outcome import measure_force_rms
 from simulation.engine.state import prepare_state
 from simulation.models import Checkpoint, Run
@@ -53,7 +52,7 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
     queued = Run.objects.filter(pk=run_id, state=Run.State.QUEUED).first()
     if queued is not None:
         # Before the claim: while processes start, nobody waits for a sign of life.
-        with open_force(queued.engine_request) as force:
+        with open_force(queued) as force:
             run = claim_run(run_id=run_id, claimed_at=clock())
             if run is not None:
                 _execute_claimed(run, force, clock, node)
@@ -61,15 +60,16 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
     logger.info("run %s is not queued: nothing to execute", run_id)
 
 
-def open_force(request: engine.Request) -> AbstractContextManager[DistributedForce | None]:
-    """Return the force shared out among processes, as the settings ask for; None for one process.
-
-    Small runs are faster on one.
+def open_force(run: Run) -> AbstractContextManager[DistributedForce | None]:
+    """Return the force shared out among as many processes as the run asks for, or else the
+    settings; None for one process. Small runs are faster on one.
     """
-    is_shared = settings.AII_RUN_WORKERS > 1 and request.bodies >= BODIES_SHARED_MIN
-    if not is_shared or request.integrator in REAL_METHODS:
+    request, workers = run.engine_request, run.workers
+    if workers is None:
+        workers = settings.AII_RUN_WORKERS if request.bodies >= BODIES_SHARED_MIN else 1
+    if workers == 1 or request.runs_on_one_process:
         return nullcontext()
-    return distribute(request, workers=settings.AII_RUN_WORKERS)
+    return distribute(request, workers=workers)
 
 
 def _execute_claimed(run: Run, force: DistributedForce | None, clock: Clock, node: str) -> None:

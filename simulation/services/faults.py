@@ -34,12 +34,11 @@ def ask_for_fault(
     ``inputs`` are those of ``request_run``. Raises as it does, ``PermissionDenied`` and
     ``ReasonMissing``.
     """
-    softening = inputs.pop("softening_tu", None)
-    request, _ = check_run(scenario, fault, softening=softening, **inputs)
+    request, _ = check_run(scenario, fault, **inputs)
     return approvals.ask(
         membership=membership,
         kind=RUN_WITH_FAULT,
-        parameters={**inputs_of(request), "fault": asdict(fault)},
+        parameters={**inputs_of(request, inputs.get("workers")), "fault": asdict(fault)},
         reason=reason,
         requested_at=requested_at,
     )
@@ -57,7 +56,7 @@ def ask_again(*, membership: Membership, run_id: UUID, requested_at: datetime) -
         fault=fault,
         reason=f"The same as run {old.short_id}.",
         requested_at=requested_at,
-        **inputs_of(old.engine_request),
+        **inputs_of(old.engine_request, old.workers),
     )
 
 

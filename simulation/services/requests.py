@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from simulation import engine
@@ -88,6 +90,12 @@ def request_run(
     force: str = "direct",
     accuracy: float | None = None,
     softening_tu: float | None = None,
+    collisions: str | None = None,
+    radius_tu: float | Sequence[float] | None = None,
+    restitution: float | None = None,
+    boundary: str = "open",
+    box_tu: float | None = None,
+    workers: int | None = None,
     fault: Fault | None = None,
     release: Release | None = None,
 ) -> Run:
@@ -107,7 +115,13 @@ def request_run(
         integrator=integrator,
         force=force,
         accuracy=accuracy,
-        softening=softening_tu,
+        softening_tu=softening_tu,
+        collisions=collisions,
+        radius_tu=radius_tu,
+        restitution=restitution,
+        boundary=boundary,
+        box_tu=box_tu,
+        workers=workers,
     )
     if fault is not None and release is None:
         raise FaultNotReleased("A run with a fault starts when somebody else has approved it.")
@@ -122,6 +136,12 @@ def request_run(
         force=request.force,
         accuracy=request.accuracy,
         softening_tu=request.softening,
+        collisions=request.collisions or "",
+        radius_tu=request.radius,
+        restitution=request.restitution,
+        boundary=request.boundary,
+        box_tu=request.box,
+        workers=workers,
         fault=asdict(fault) if fault else None,
         proof=cost.proof,
         estimate_s=cost.total_s,
@@ -138,7 +158,7 @@ def request_run(
         subject=Subject("run", str(run.pk)),
         at=requested_at,
         after={
-            **inputs_of(request),
+            **inputs_of(request, workers),
             "fault": run.fault,
             "approval": run.approval_id,
         },
@@ -147,17 +167,29 @@ def request_run(
     return run
 
 
-def check_run(scenario: str, fault: Fault | None, **inputs: Any) -> tuple[Request, Cost]:
-    """Return what the engine would be asked for, and its cost.
+def check_run(
+    scenario: str,
+    fault: Fault | None,
+    *,
+    softening_tu: float | None = None,
+    radius_tu: float | Sequence[float] | None = None,
+    box_tu: float | None = None,
+    workers: int | None = None,
+    **inputs: Any,
+) -> tuple[Request, Cost]:
+    """Return what the engine would be asked for, and its cost; ``inputs`` as ``request_run`` takes.
 
     Raises ``Invalid`` with the engine's sentence, ``RunTooLong`` and ``StepTooLong``.
     """
     try:
-        request = engine.check_request(scenario, **inputs)
+        request = engine.check_request(
+            scenario, softening=softening_tu, radius=radius_tu, box=box_tu, **inputs
+        )
         if fault is not None:
             engine.check_fault(fault, request)
     except BadRequest as refusal:
         raise Invalid(str(refusal)) from None
+    check_workers(workers, request)
     cost = estimate_cost(request)
     if cost.step_s > STEP_S_MAX:
         raise StepTooLong(
@@ -171,6 +203,21 @@ def check_run(scenario: str, fault: Fault | None, **inputs: Any) -> tuple[Reques
             f"{ESTIMATE_S_MAX / 3600:.0f} are allowed. Ask for fewer steps or bodies."
         )
     return request, cost
+
+
+def check_workers(workers: int | None, request: Request) -> None:
+    """Hold the processes of a run to what there is and to what can be shared out; raise
+    ``Invalid``.
+    """
+    if workers is None or workers == 1:
+        return
+    most = settings.AII_RUN_WORKERS_MAX
+    if not 1 <= workers <= most:
+        raise Invalid(f"A run has 1 to {most} processes here, not {workers}.")
+    if request.runs_on_one_process:
+        raise Invalid(
+            "An integrator on doubles and a periodic box are computed by one process; ask for one."
+        )
 
 
 def _check_quota() -> None:
@@ -192,7 +239,7 @@ def rerun_run(*, acting_user: User, run_id: UUID, requested_at: datetime) -> Run
         acting_user=acting_user,
         fault=old.engine_fault,
         requested_at=requested_at,
-        **inputs_of(old.engine_request),
+        **inputs_of(old.engine_request, old.workers),
     )
 
 
@@ -204,7 +251,7 @@ def find_run(run_id: UUID) -> Run:
     return run
 
 
-def inputs_of(request: Request) -> dict[str, Any]:
+def inputs_of(request: Request, workers: int | None) -> dict[str, Any]:
     """Return what ``request_run`` takes for a run like this one, as plain values."""
     fixed = engine.SCENARIOS[request.scenario].is_fixed
     return {
@@ -217,6 +264,12 @@ def inputs_of(request: Request) -> dict[str, Any]:
         "force": request.force,
         "accuracy": request.accuracy,
         "softening_tu": request.softening,
+        "collisions": request.collisions,
+        "radius_tu": request.radius,
+        "restitution": request.restitution,
+        "boundary": request.boundary,
+        "box_tu": request.box,
+        "workers": workers,
     }
 
 

@@ -191,6 +191,24 @@ class TestFiles:
         assert "the last is at step 20" in sentence
         assert run("--resume", str(archive), "--resume-at", "20")["steps_done"] == 30
 
+    def test_bodies_bring_radii_of_their_own_and_merge_into_one(self, tmp_path):
+        path, after = tmp_path / "bodies.csv", tmp_path / "after.csv"
+        path.write_text(
+            "body,mass,radius,x,y,z,vx,vy,vz\n"
+            "big,2,0.3,0,0,0,0,0,0\nsmall,1,0.1,0.5,0,0,-1,0,0\nfar,1e-3,0.05,9,0,0,0,0.5,0\n"
+        )
+        arguments = ["--input", str(path), "--collisions", "merge", "--steps", "500"]
+        answer = simulate(*arguments, "--dt-tu", "0.001953125", "--output", str(after), "--json")
+        assert answer.returncode == 0, answer.stderr
+        bodies = engine.read_bodies(after.read_text())
+        assert bodies.names == ("big", "far")
+        np.testing.assert_allclose(bodies.radius, [(0.3**3 + 0.1**3) ** (1 / 3), 0.05])
+        assert json.loads(answer.stdout)["quantities"]["momentum"]["max_abs_error"] == 0
+        path.write_text(path.read_text().replace("0.1,", "-0.1,"))
+        refused = simulate(*arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "The radius in line 3 must not be negative" in refused.stderr
+
     def test_what_is_written_as_csv_can_be_read_again(self, tmp_path):
         first, second = tmp_path / "first.csv", tmp_path / "second.csv"
         run("figure_eight", "--steps", "10", "--output", str(first))

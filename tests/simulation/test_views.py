@@ -161,6 +161,11 @@ class TestNewRun:
             ("softening", "1e400"),
             ("softening", "1e-9"),
             ("softening", "soft"),
+            ("collisions", "explode"),
+            ("boundary", "torus"),
+            ("workers", "0"),
+            ("workers", "257"),
+            ("workers", "two"),
         ],
     )
     def test_says_what_is_wrong_with_a_field_and_writes_nothing(self, client, field, value):
@@ -183,6 +188,49 @@ class TestNewRun:
             # The accuracy that stood in the form belongs to the other force.
             assert (second.force, second.accuracy, second.softening_tu) == ("direct", None, None)
             assert second.integrator == "yoshida6"
+
+    @pytest.mark.parametrize(
+        ("given", "field"),
+        [
+            ({"collisions": "bounce"}, "radius"),
+            ({"collisions": "bounce", "radius": "0"}, "radius"),
+            ({"collisions": "merge", "radius": "nan"}, "radius"),
+            ({"collisions": "bounce", "radius": "1", "restitution": "1.5"}, "restitution"),
+            ({"collisions": "bounce", "radius": "1", "force": "fmm"}, "collisions"),
+            ({"collisions": "merge", "radius": "1", "integrator": "ias15"}, "collisions"),
+            ({"boundary": "periodic"}, "box"),
+            ({"boundary": "periodic", "box": "100"}, "box"),
+            ({"boundary": "periodic", "box": "128", "force": "fmm"}, "boundary"),
+            ({"boundary": "periodic", "box": "128", "workers": "2"}, "workers"),
+        ],
+    )
+    def test_says_what_is_wrong_with_collisions_and_space(self, client, settings, given, field):
+        settings.AII_RUN_WORKERS_MAX = 2
+        answer = client.post("/runs/new/", GOOD | {"softening": "0.1"} | given)
+        assert answer.status_code == 422
+        assert list(answer.context["form"].errors) == [field]
+        assert runs_of("acme") == 0
+
+    def test_takes_collisions_a_box_and_processes(self, client, settings):
+        settings.AII_RUN_WORKERS_MAX = 2
+        # What the choice does not need may stay as it is.
+        asked = (
+            {"collisions": "bounce", "radius": "0.25", "restitution": "0.5", "box": "7"},
+            {"collisions": "merge", "radius": "0.25", "restitution": "0.5", "workers": "2"},
+            {"boundary": "periodic", "box": "128"},
+        )
+        for given in asked:
+            assert client.post("/runs/new/", GOOD | given).status_code == 302
+        with tenant_context("acme"):
+            rows = Run.objects.values_list(
+                "collisions", "radius_tu", "restitution", "boundary", "box_tu", "workers", "proof"
+            )
+            found = set(rows)
+        assert found == {
+            ("bounce", 0.25, 0.5, "open", None, None, Run.Proof.NONE),
+            ("merge", 0.25, None, "open", None, 2, Run.Proof.NONE),
+            ("", None, None, "periodic", 128.0, None, Run.Proof.WHOLE),
+        }
 
     def test_offers_what_the_engine_offers(self, client):
         form = client.get("/runs/new/?scenario=plummer").context["form"]
@@ -394,6 +442,30 @@ class TestTheRunsPage:
         assert 0 < found["force_rms"] < 1e-3
         assert "Force error found at the end" in text
 
+    def test_shows_a_run_whose_bodies_merged_and_one_in_a_box(self, client, executed):
+        merged = executed(
+            "plummer", bodies=64, steps=30, collisions="merge", radius_tu=0.1, workers=1
+        )
+        assert (merged.state, merged.failure) == (Run.State.DONE, "")
+        assert merged.summary["quantities"]["energy"]["flux"] != [0.0]
+        boxed = executed("plummer", bodies=16, steps=3, boundary="periodic", box_tu=128.0)
+        assert (boxed.state, boxed.failure) == (Run.State.DONE, "")
+        assert boxed.digest_reversed == boxed.digest_start
+        for run, words in (
+            (merged, ("--collisions merge --radius 0.1", "bodies of radius 0.1 merge")),
+            (boxed, ("--boundary periodic --box 128.0", "A periodic box of side 128")),
+        ):
+            for tab in ("plots", "bodies", "data", "provenance"):
+                page = client.get(f"{run.get_absolute_url()}?tab={tab}")
+                assert page.status_code == 200
+            assert all(word.lower() in page.content.decode().lower() for word in words)
+            again = client.post(f"/runs/{run.pk}/again/")
+            assert again.status_code == 302
+        with tenant_context("acme"):
+            first, second = Run.objects.filter(state=Run.State.QUEUED).order_by("requested_at")
+        assert first.engine_request == merged.engine_request
+        assert second.engine_request == boxed.engine_request
+
     def test_progress_tells_htmx_when_the_run_has_ended(self, client, queued, executed):
         waiting, done = queued("figure_eight"), executed("kepler")
         assert "HX-Refresh" not in client.get(f"/runs/{waiting.pk}/progress/").headers
@@ -421,7 +493,7 @@ class TestEveryIntegrator:
         verdict = run.summary["quantities"]["information"]["verdict"]
         if run.proof == Run.Proof.NONE:
             assert verdict == "UNKNOWN"
-            assert "Information not proved: this integrator cannot be run backwards" in text
+            assert "Information not proved: this run cannot be run backwards" in text
             assert "--reverse" not in text
             assert "every law held" not in text
         else:

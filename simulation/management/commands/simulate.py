@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from argparse import RawDescriptionHelpFormatter
@@ -14,11 +13,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from simulation import engine, exports
+from simulation import engine, exports, simulate_options
 from simulation.engine import (
     ArchiveDamaged,
     BadRequest,
-    Fault,
     Outcome,
     OutOfRange,
     Progress,
@@ -31,9 +29,7 @@ from simulation.figures import seconds
 GOOD, BAD_INPUT, VIOLATED = 0, 2, 3
 INTERRUPTED = 130
 
-_DIGITS_MAX = 18
 _THREADS_MAX = 256
-_INPUT_BYTES_MAX = 64 * 2**20
 # Fewer bodies are faster on one thread.
 _BODIES_FOR_THREADS = 1024
 _PLAIN_PROGRESS_EVERY_S = 10.0
@@ -82,7 +78,7 @@ class Command(BaseCommand):
         what.add_argument(
             "--input",
             metavar="FILE.csv",
-            help="bodies of your own: body, mass, x, y, z, vx, vy, vz",
+            help="bodies of your own: body, mass, x, y, z, vx, vy, vz, and radius if they collide",
         )
         what.add_argument(
             "--units",
@@ -101,7 +97,7 @@ class Command(BaseCommand):
             "--accuracy", metavar="A", help=f"rms error of fmm's forces: {accuracies} (1e-4)"
         )
         what.add_argument("--collisions", metavar="C", help="bounce or merge (none)")
-        what.add_argument("--radius", metavar="L", help="every body's radius, for collisions")
+        what.add_argument("--radius", metavar="L", help="every body's radius (--input's, if any)")
         what.add_argument("--restitution", metavar="E", help="of a bounce, 0 to 1 (1)")
         what.add_argument("--boundary", metavar="B", help="open or periodic (open)")
         what.add_argument("--box", metavar="L", help="side of a periodic box, a power of two")
@@ -163,17 +159,17 @@ class Command(BaseCommand):
         if options["resume"] is None:
             if options["resume_at"] is not None:
                 raise BadRequest("--resume-at says where in the archive of --resume to start.")
-            request = _request(options)
+            request = simulate_options.request_of(options)
         else:
             start = _snapshot(options)
-            steps = _whole("--steps", options["steps"])
+            steps = simulate_options.whole("--steps", options["steps"])
             request = engine.request_to_continue(start, steps)
-        fault = None if options["fault"] is None else _fault(options["fault"])
-        workers = _between("--workers", options["workers"], WORKERS_MAX) or 1
-        threads = _between("--threads", options["threads"], _THREADS_MAX)
+        fault = None if options["fault"] is None else simulate_options.fault_of(options["fault"])
+        workers = simulate_options.between("--workers", options["workers"], WORKERS_MAX) or 1
+        threads = simulate_options.between("--threads", options["threads"], _THREADS_MAX)
         if threads is None:
             threads = _default_threads(request.bodies, workers)
-        every = _whole("--snapshot-every", options["snapshot_every"])
+        every = simulate_options.whole("--snapshot-every", options["snapshot_every"])
         if every is not None and (every < 1 or options["archive"] is None):
             raise BadRequest("--snapshot-every is 1 or more and needs an --archive.")
         output = _output(options["output"])
@@ -256,47 +252,11 @@ class _ProgressLine:
             self._stderr.write("\r\033[K", ending="")
 
 
-def _request(options: dict[str, Any]) -> engine.Request:
-    scenario: str | engine.Scenario
-    softening = _real("--softening", options["softening"])
-    if options["input"] is not None:
-        if options["scenario"] is not None:
-            raise BadRequest("Give a scenario or --input, not both.")
-        bodies = engine.read_bodies(_read_text(Path(options["input"])))
-        if options["units"] is not None:
-            bodies = units.convert_bodies(
-                bodies, units.find_units(options["units"]), units.nbody_units()
-            )
-        scenario = engine.scenario_from_bodies(bodies, softening_tu=softening or 0.0)
-    elif options["scenario"] is None:
-        raise BadRequest(
-            f"Name a scenario ({', '.join(engine.SCENARIOS)}), or give --input or --resume."
-        )
-    else:
-        scenario = options["scenario"]
-    return engine.check_request(
-        scenario,
-        bodies=_whole("--bodies", options["bodies"]),
-        dt_tu=_real("--dt-tu", options["dt_tu"]),
-        steps=_whole("--steps", options["steps"]),
-        seed=_whole("--seed", options["seed"]) or 0,
-        integrator=options["integrator"] or "leapfrog",
-        force=options["force"] or "direct",
-        accuracy=_real("--accuracy", options["accuracy"]),
-        softening=softening,
-        collisions=options["collisions"],
-        radius=_real("--radius", options["radius"]),
-        restitution=_real("--restitution", options["restitution"]),
-        boundary=options["boundary"] or "open",
-        box=_real("--box", options["box"]),
-    )
-
-
 def _snapshot(options: dict[str, Any]) -> Any:
     for name, title in _FIXED_BY_A_SNAPSHOT:
         if options[name] is not None:
             raise BadRequest(f"--resume goes on with what its archive holds: leave out {title}.")
-    at = _whole("--resume-at", options["resume_at"])
+    at = simulate_options.whole("--resume-at", options["resume_at"])
     return engine.read_snapshot(options["resume"], step=at)
 
 
@@ -310,17 +270,6 @@ def _archive(options: dict[str, Any]) -> AbstractContextManager[engine.Archive |
     if options["resume_at"] is not None:
         raise BadRequest("Snapshots after --resume-at would be lost: name a new --archive.")
     return engine.Archive.open(path)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _INPUT_BYTES_MAX:
-            raise BadRequest(f"{path} is larger than {_INPUT_BYTES_MAX >> 20} MiB.")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadRequest(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise BadRequest(f"{path} is no text in UTF-8.") from None
 
 
 def _output(name: str | None) -> Path | None:
@@ -355,13 +304,6 @@ def _write_output(path: Path, outcome: Outcome, units_name: str | None) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _between(name: str, text: str | int | None, most: int) -> int | None:
-    number = _whole(name, text)
-    if number is not None and not 1 <= number <= most:
-        raise BadRequest(f"{name} must lie between 1 and {most}, not {number}.")
-    return number
-
-
 def _default_threads(bodies: int, workers: int) -> int:
     if bodies < _BODIES_FOR_THREADS:
         return 1
@@ -372,29 +314,3 @@ def _row(name: str, quantity: dict[str, Any]) -> tuple[str, ...]:
     numbers = (quantity[key] for key in ("initial", "final", "max_abs_error", "limit"))
     shown = ("unknown" if number is None else f"{number:.10g}" for number in numbers)
     return (name, quantity["unit"], *shown, quantity["law"], quantity["verdict"])
-
-
-def _whole(name: str, text: str | int | None) -> int | None:
-    if text is None or isinstance(text, int):
-        return text
-    if not re.fullmatch(r"[+-]?[0-9]+", text):
-        raise BadRequest(f"{name} must be a whole number, not {text[:40]!r}.")
-    if len(text) > _DIGITS_MAX:
-        raise BadRequest(f"{name} must be a number of at most {_DIGITS_MAX} digits.")
-    return int(text)
-
-
-def _real(name: str, text: str | float | None) -> float | None:
-    if text is None or isinstance(text, float):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise BadRequest(f"{name} must be a number, not {str(text)[:40]!r}.") from None
-
-
-def _fault(text: str) -> Fault:
-    kind, _, rest = text.partition(":")
-    step, _, quantity = rest.partition(":")
-    number = _whole("The step of --fault", step)
-    return Fault(kind=kind, step=number or 0, quantity=quantity or "momentum")
