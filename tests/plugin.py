@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from psycopg import sql
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
@@ -46,6 +47,21 @@ pytest_load_initial_conftests = pytest.hookimpl(tryfirst=True)(pytest_load_initi
 
 def pytest_unconfigure(config):
     _cleanup.close()
+
+
+class Scheduling(LoadScopeScheduling):
+    """Hand out test by test, but the browser tests, the most, to one worker: they share one site.
+
+    xdist's own groups do nothing under pytest 9.2, which no longer reads the names that it sets.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 def _start_services() -> None:

@@ -13,13 +13,10 @@ import pytest
 from tests.real_site import FLAGS, Site, find_chromium, start_site, stop_site
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep the browser tests on one worker, before xdist looks: they share one site."""
     for item in items:
         if "/browser/" in str(item.path):
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="session")
