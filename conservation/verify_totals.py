@@ -25,6 +25,12 @@ import re
 import sys
 from typing import Any
 
+try:
+    # Where it happens to be installed: the same integers in a tenth of the time.
+    from gmpy2 import powmod
+except ImportError:
+    powmod = pow
+
 FORMAT = "aii-totals/1"
 BITS_MIN, BITS_MAX = 2048, 8192
 KEY_ROOTS = 8
@@ -142,7 +148,9 @@ class Key:
         if len(roots) != KEY_ROOTS:
             raise Failed(f"the key is proved by {KEY_ROOTS} roots, not {len(roots)}")
         for index, root in enumerate(roots):
-            if not 0 < root < self.n or pow(root, self.n, self.n) != self._challenge(text, index):
+            if not 0 < root < self.n or powmod(root, self.n, self.n) != self._challenge(
+                text, index
+            ):
                 raise Failed(f"root {index} of the key does not fit: the key may be malformed")
 
     def _challenge(self, text: str, index: int) -> int:
@@ -183,7 +191,7 @@ class Key:
             raise Failed(f"the sum of {where} is larger than so many numbers can make it")
         if not 0 < r < self.n or math.gcd(r, self.n) != 1:
             raise Failed(f"the randomness of {where} lies outside of its range")
-        if (1 + total * self.n) * pow(r, self.n, self.square) % self.square != whole:
+        if (1 + total * self.n) * powmod(r, self.n, self.square) % self.square != whole:
             raise Failed(f"the sum of {where} is not what its ciphertexts hold")
         return total
 
