@@ -61,6 +61,9 @@ screenshots: setup ## Walk the first journey in a browser and keep all its pictu
 	@mkdir -p docs/images
 	@AII_SCREENSHOTS="$(CURDIR)/docs/images" exec $(RUN) -m pytest -n 0 tests/browser/test_journey.py $(ARGS)
 
+case-study-%: setup ## Run a case study again: case-study-fraud, -diagnosis or -quality (ARGS="--seed 7 --json")
+	@exec $(RUN) -m case_studies.$* $(ARGS)
+
 bench: setup ## Run every benchmark (results in benchmarks/results/)
 	@set -e; for file in benchmarks/[a-z]*.py; do \
 		area=$$(basename "$$file" .py); echo "== $$area"; $(RUN) -m benchmarks.$$area; done
