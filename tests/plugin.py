@@ -49,14 +49,18 @@ def pytest_unconfigure(config):
     _cleanup.close()
 
 
+# The tests of these go to one worker: they share a site, or runs of some seconds.
+TOGETHER = ("tests/browser/", "tests/case_studies/test_studies.py")
+
+
 class Scheduling(LoadScopeScheduling):
-    """Hand out test by test, but the browser tests, the most, to one worker: they share one site.
+    """Hand out test by test, but some together, the most numerous first.
 
     xdist's own groups do nothing under pytest 9.2, which no longer reads the names that it sets.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "browser" if nodeid.startswith("tests/browser/") else nodeid
+        return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

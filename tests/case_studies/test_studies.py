@@ -10,11 +10,8 @@ from case_studies.drawing import draw
 from case_studies.study import RESULTS, load_kept
 from tests.case_studies.rerun import SLUGS, run_again
 
-# One worker runs a study once for all of its tests.
-STUDIES = [pytest.param(slug, marks=pytest.mark.xdist_group(f"study_{slug}")) for slug in SLUGS]
 
-
-@pytest.mark.parametrize("slug", STUDIES)
+@pytest.mark.parametrize("slug", SLUGS)
 class TestStudy:
     def test_a_run_with_the_shipped_seed_gives_the_kept_result(self, slug):
         kept = load_kept(slug)
