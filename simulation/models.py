@@ -83,10 +83,9 @@ class Run(models.Model):
     box_tu = models.FloatField(null=True)
     # Processes that share its forces; null: as many as the settings say. No bit depends on it.
     workers = models.PositiveSmallIntegerField(null=True)
-    # The keys of engine.Fault; null when the run carries none. Who let it start, by which approval.
+    # The keys of engine.Fault; null when the run carries none. The approval says who let it start.
     fault = models.JSONField(null=True)
     approval_id = models.UUIDField(null=True)
-    approved_by_email = models.EmailField(blank=True)
     proof = models.CharField(max_length=16, choices=Proof)
     estimate_s = models.FloatField()
 
@@ -284,7 +283,7 @@ class RunsQuota(models.Model):
 
     active_max = models.PositiveSmallIntegerField()
     granted_at = models.DateTimeField()
-    granted_by_email = models.EmailField()
+    # Says who asked and who granted.
     approval_id = models.UUIDField(unique=True)
 
     class Meta:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from simulation import engine, frames
 from simulation.figures import count
 from simulation.models import Checkpoint, Run, RunQuerySet, RunResult, RunsQuota
 from simulation.services.requests import find_run
 from simulation.wording import describe_proof, describe_proof_of
+from tenants.approvals.selectors import list_deciders
 from tenants.errors import NotFound
 
 
@@ -43,9 +42,16 @@ def count_active() -> int:
     return Run.objects.active().count()
 
 
-def list_quotas() -> QuerySet[RunsQuota]:
-    """Return the limits of runs at once that were granted, the newest first."""
-    return RunsQuota.objects.order_by("-pk")[:20]
+def list_quotas() -> list[tuple[RunsQuota, str]]:
+    """Return the limits of runs at once and who granted each, the newest first."""
+    granted = list(RunsQuota.objects.order_by("-pk")[:20])
+    deciders = list_deciders(quota.approval_id for quota in granted)
+    return [(quota, deciders.get(quota.approval_id, "")) for quota in granted]
+
+
+def find_approver(run: Run) -> str:
+    """Return the e-mail of who released a run with a fault; empty for any other run."""
+    return "".join(list_deciders([run.approval_id]).values()) if run.approval_id else ""
 
 
 def get_final_state(run: Run) -> engine.State:

@@ -195,6 +195,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         "proof": describe_proof_of(found),
         "has_state": hasattr(found, "result"),
         "fault": describe_fault(found.fault) if found.fault else "",
+        "approved_by": selectors.find_approver(found),
         "may_run_again": not found.is_active and has_permission(_member(request), _again(found)),
         "tab": tab,
         **(_bodies_context(found) if tab == "bodies" else {}),

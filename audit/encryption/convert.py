@@ -30,7 +30,7 @@ def seal_columns(app: str, model: str, columns: Mapping[str, EncryptedTextField]
         *operations,
         migrations.RunPython(partial(_seal_rows, app, model, list(columns))),
         *[migrations.RemoveField(model, f"{name}_plain") for name in columns],
-        migrations.RunPython(partial(_rewrite_table, app, model)),
+        migrations.RunPython(partial(rewrite_table, app, model)),
     ]
 
 
@@ -44,9 +44,11 @@ def _seal_rows(app: str, model: str, names: list[str], apps: Any, schema_editor:
             row.save(using=alias, update_fields=filled)
 
 
-def _rewrite_table(app: str, model: str, apps: Any, schema_editor: Any) -> None:
-    # A dropped column's bytes stay in the table's file until it is written anew. Unlike VACUUM
-    # FULL this runs inside the migration's transaction.
+def rewrite_table(app: str, model: str, apps: Any, schema_editor: Any) -> None:
+    """Write a table anew: a dropped column's bytes stay in its file until then.
+
+    Unlike VACUUM FULL this runs inside the migration's transaction.
+    """
     table = schema_editor.quote_name(apps.get_model(app, model)._meta.db_table)
     index = schema_editor.quote_name(f"{apps.get_model(app, model)._meta.db_table}_pkey")
     schema_editor.execute(f"CLUSTER {table} USING {index}")

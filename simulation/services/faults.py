@@ -10,7 +10,7 @@ from uuid import UUID
 from simulation import engine
 from simulation.engine import Fault
 from simulation.figures import count, sci
-from simulation.services.requests import Release, check_run, find_run, inputs_of, request_run
+from simulation.services.requests import check_run, find_run, inputs_of, request_run
 from simulation.wording import describe_fault, title_of_force, title_of_integrator
 from tenants.approvals import services as approvals
 from tenants.approvals.kinds import Approved, Kind, Outcome
@@ -79,7 +79,7 @@ def _release(approved: Approved) -> Outcome:
     run = request_run(
         acting_user=approved.requested_by,
         fault=Fault(**inputs.pop("fault")),
-        release=Release(approved.request_id, approved.approved_by.email),
+        approval_id=approved.request_id,
         requested_at=approved.approved_at,
         **inputs,
     )

@@ -65,7 +65,6 @@ def _grant(approved: Approved) -> Outcome:
     granted = RunsQuota.objects.create(
         active_max=approved.parameters["active_max"],
         granted_at=approved.approved_at,
-        granted_by_email=approved.approved_by.email,
         approval_id=approved.request_id,
     )
     note(

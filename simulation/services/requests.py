@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -68,14 +68,6 @@ class FaultNotReleased(Forbidden):
     code = "fault_not_released"
 
 
-@dataclass(frozen=True)
-class Release:
-    """Who let a run with a fault start, by which approval."""
-
-    approval_id: UUID
-    by_email: str
-
-
 @transaction.atomic
 def request_run(
     *,
@@ -97,13 +89,13 @@ def request_run(
     box_tu: float | None = None,
     workers: int | None = None,
     fault: Fault | None = None,
-    release: Release | None = None,
+    approval_id: UUID | None = None,
 ) -> Run:
     """Queue a run and return it; what is not given is the scenario's default.
 
-    Raises ``Invalid`` with the engine's sentence, ``RunTooLong``, ``StepTooLong``,
-    ``FaultNotReleased``, and ``TooManyActiveRuns``. Takes a lock per tenant, so that two requests
-    at once cannot both get the last place.
+    A run with a fault needs the approval that released it. Raises ``Invalid`` with the engine's
+    sentence, ``RunTooLong``, ``StepTooLong``, ``FaultNotReleased``, and ``TooManyActiveRuns``.
+    Takes a lock per tenant, so that two requests at once cannot both get the last place.
     """
     request, cost = check_run(
         scenario,
@@ -123,7 +115,7 @@ def request_run(
         box_tu=box_tu,
         workers=workers,
     )
-    if fault is not None and release is None:
+    if fault is not None and approval_id is None:
         raise FaultNotReleased("A run with a fault starts when somebody else has approved it.")
     _check_quota()
     run = Run.objects.create(
@@ -149,8 +141,7 @@ def request_run(
         requested_by_id=acting_user.pk,
         requested_by_email=acting_user.email,
         sent_at=requested_at,
-        approval_id=release.approval_id if release else None,
-        approved_by_email=release.by_email if release else "",
+        approval_id=approval_id,
     )
     note(
         who=acting_user,

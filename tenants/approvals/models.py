@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, IntegerField, Q
+from django.db.models.lookups import GreaterThan
 from django.urls import reverse
+
+from audit.encryption.fields import EncryptedTextField
 
 
 class ApprovalRequest(models.Model):
@@ -33,14 +36,14 @@ class ApprovalRequest(models.Model):
     # Text, not JSON: the hash is over these very characters.
     parameters_text = models.TextField()
     parameters_sha256 = models.CharField(max_length=64)
-    reason = models.CharField(max_length=500)
+    reason = EncryptedTextField(subject="requested_by_id")
 
-    # The e-mails stay readable when the people have left the tenant.
+    # The e-mails stay readable when the people have left the tenant, until they are erased.
     requested_at = models.DateTimeField()
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
-    requested_by_email = models.EmailField()
+    requested_by_email = EncryptedTextField(subject="requested_by_id")
     expires_at = models.DateTimeField()
 
     state = models.CharField(max_length=16, choices=State, default=State.WAITING)
@@ -49,8 +52,8 @@ class ApprovalRequest(models.Model):
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True
     )
-    decided_by_email = models.EmailField(blank=True)
-    note = models.CharField(max_length=500, blank=True)
+    decided_by_email = EncryptedTextField(subject="decided_by_id", blank=True)
+    note = EncryptedTextField(subject="decided_by_id", blank=True)
     # What was done: a label and an address in this tenant.
     outcome_label = models.CharField(max_length=200, blank=True)
     outcome_url = models.CharField(max_length=200, blank=True)
@@ -80,7 +83,13 @@ class ApprovalRequest(models.Model):
                 | ~Q(state="WAITING") & Q(decided_at__isnull=False),
                 name="approval_decided_at_iff_decided",
             ),
-            models.CheckConstraint(condition=~Q(reason=""), name="approval_says_why"),
+            # Sealed, so the database can only see that something is there.
+            models.CheckConstraint(
+                condition=GreaterThan(
+                    Func(F("reason"), function="octet_length", output_field=IntegerField()), 0
+                ),
+                name="approval_says_why",
+            ),
             models.CheckConstraint(
                 condition=Q(expires_at__gt=F("requested_at")), name="approval_expires_later"
             ),

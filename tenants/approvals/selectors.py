@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +23,12 @@ def get_request(request_id: UUID) -> ApprovalRequest:
     if request is None:
         raise ApprovalUnknown("There is no such request here.")
     return request
+
+
+def list_deciders(request_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """Return the e-mail of who decided each request, as far as it was decided and not erased."""
+    found = ApprovalRequest.objects.filter(pk__in=list(request_ids), decided_by__isnull=False)
+    return {request.pk: str(request.decided_by_email) for request in found}
 
 
 def list_open(at: datetime) -> QuerySet[ApprovalRequest]:

@@ -142,7 +142,7 @@ def approve(
             requested_by=asker.user,
             approved_by=membership.user,
             approved_at=approved_at,
-            reason=request.reason,
+            reason=str(request.reason),
         )
     )
     request.outcome_label, request.outcome_url = outcome.label, outcome.url

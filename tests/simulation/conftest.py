@@ -12,7 +12,7 @@ from simulation import services
 from simulation.engine import Fault
 from simulation.models import Run
 
-RELEASED = services.Release(uuid.UUID(int=7), "owner@acme.example")
+RELEASED = uuid.UUID(int=7)
 NOON = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
 
@@ -26,7 +26,7 @@ def queued(in_acme, operator):
             scenario=scenario,
             steps=steps,
             fault=fault,
-            release=RELEASED if fault else None,
+            approval_id=RELEASED if fault else None,
             requested_at=NOON,
             **inputs,
         )

@@ -8,6 +8,7 @@ from django.utils import timezone
 from simulation import services
 from simulation.engine import Fault
 from simulation.models import Run
+from simulation.selectors import find_approver
 from tenants import selectors
 from tenants.approvals import services as approvals
 from tenants.approvals.models import ApprovalRequest
@@ -50,7 +51,7 @@ def test_starts_nothing_until_it_is_approved(member, operator, owner):
 
     run = Run.objects.get()
     assert run.engine_fault == FAULT
-    assert (run.requested_by_email, run.approved_by_email) == (operator.email, owner.email)
+    assert (run.requested_by_email, find_approver(run)) == (operator.email, owner.email)
     assert (run.approval_id, done.outcome_url) == (asked.pk, run.get_absolute_url())
 
 

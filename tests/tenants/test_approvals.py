@@ -9,8 +9,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from audit.encryption.services import destroy_key
 from simulation.models import RunsQuota
 from simulation.quota import get_runs_active_max
+from simulation.selectors import list_quotas
 from simulation.services import QuotaChanged, QuotaOutOfRange, ask_for_quota
 from tenants import selectors
 from tenants.approvals import selectors as approvals
@@ -65,8 +67,36 @@ def test_what_an_owner_approves_is_done_and_says_who_did_what(asked, member, own
     assert (done.state, done.decided_by_email) == (State.APPROVED, owner.email)
     assert done.requested_by_email == operator.email
     assert (done.outcome_label, done.outcome_url) == ("8 runs at once", "/quotas/")
-    granted = RunsQuota.objects.get()
-    assert (granted.granted_by_email, granted.approval_id) == (owner.email, asked.pk)
+    ((granted, by),) = list_quotas()
+    assert (by, granted.approval_id) == (owner.email, asked.pk)
+
+
+def test_words_and_addresses_are_sealed_for_who_said_them(asked, member, operator, owner):
+    services.decline(membership=member(owner), request_id=asked.pk, declined_at=NOON, note="No.")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT reason || requested_by_email, note || decided_by_email"
+            " FROM approvals_approvalrequest"
+        )
+        raw = b"".join(map(bytes, cursor.fetchone()))
+    for words in ("A larger study.", "No.", operator.email, owner.email):
+        assert words.encode() not in raw
+    destroy_key(f"person:{operator.pk}", destroyed_by="tests", reason="Article 17", at=NOON)
+    left = ApprovalRequest.objects.get()
+    assert (str(left.reason), str(left.requested_by_email)) == ("erased", "erased")
+    assert (left.note, left.decided_by_email) == ("No.", owner.email)
+
+
+def test_the_database_refuses_a_request_without_a_reason(asked):
+    with pytest.raises(IntegrityError, match="approval_says_why"), transaction.atomic():
+        ApprovalRequest(
+            kind=asked.kind,
+            parameters_text=asked.parameters_text,
+            requested_at=NOON,
+            requested_by_id=asked.requested_by_id,
+            requested_by_email="x@acme.example",
+            expires_at=NOON + DAY,
+        ).save()
 
 
 def test_a_second_approval_does_nothing(asked, member, owner):

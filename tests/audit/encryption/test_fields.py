@@ -25,6 +25,7 @@ from audit.encryption.fields import EncryptedJSONField, EncryptedTextField, Eras
 from audit.encryption.models import DataKey
 from monitoring.models import Alert
 from monitoring.services import acknowledge_alert, clear_alert, open_alert, resolve_alert
+from tenants.approvals.models import ApprovalRequest
 from tenants.context import tenant_context
 from tenants.migrations_state import migrate_schema
 from tests.cast import NOON
@@ -272,7 +273,7 @@ def test_json_is_sealed_as_json(in_acme, operator):
 
 @pytest.fixture
 def last_release():
-    """A schema as the last release left it: alerts with plain notes."""
+    """A schema as an earlier release left it: alerts and approvals in plain words."""
     schema = "lastrelease"
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
         owner.execute(f"CREATE SCHEMA {schema}")
@@ -280,13 +281,14 @@ def last_release():
             with tenant_context(schema, include_public=False):
                 MigrationRecorder(connections["owner"]).ensure_schema()
             with tenant_context(schema):
-                call_command(
-                    core_migrate.Command(stdout=StringIO()),
-                    "monitoring",
-                    "0001",
-                    database="owner",
-                    verbosity=0,
-                )
+                for app in ("monitoring", "approvals"):
+                    call_command(
+                        core_migrate.Command(stdout=StringIO()),
+                        app,
+                        "0001",
+                        database="owner",
+                        verbosity=0,
+                    )
             yield schema, owner
         finally:
             connections["owner"].close()
@@ -305,8 +307,19 @@ def test_the_migration_seals_what_was_plain_and_clears_the_table(last_release, o
             " now(), %s)",
             [str(number), operator.pk, note, "by itself" if note else ""],
         )
+    owner.execute(
+        f"INSERT INTO {schema}.approvals_approvalrequest (id, kind, parameters_text,"
+        " parameters_sha256, reason, requested_at, requested_by_id, requested_by_email, expires_at,"
+        " state, decided_by_email, note, outcome_label, outcome_url)"
+        " VALUES (gen_random_uuid(), 'k', '{}', '', %s, now(), %s, %s, now() + '7 days', 'WAITING',"
+        " '', '', '', '')",
+        [NOTE, operator.pk, operator.email],
+    )
     migrate_schema(schema)
     with tenant_context(schema):
+        asked = ApprovalRequest.objects.using("owner").get()
+        assert (asked.reason, asked.requested_by_email) == (NOTE, operator.email)
+        assert (asked.note, asked.decided_by_email) == ("", "")
         alerts = Alert.objects.using("owner").order_by("dedupe_key")
         assert [(a.acknowledged_note, str(a.resolved_note)) for a in alerts] == [
             (NOTE, "by itself"),
@@ -316,6 +329,14 @@ def test_the_migration_seals_what_was_plain_and_clears_the_table(last_release, o
         assert sorted(subjects) == ["log", f"person:{operator.pk}"]
     columns = owner.execute(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
-        f" WHERE attrelid = '{schema}.monitoring_alert'::regclass AND attname LIKE '%%note%%'"
+        f" WHERE attrelid IN ('{schema}.monitoring_alert'::regclass,"
+        f" '{schema}.approvals_approvalrequest'::regclass)"
+        " AND attname ~ 'note|reason|email|plain' AND NOT attisdropped"
     ).fetchall()
-    assert sorted(columns) == [("acknowledged_note", "bytea"), ("resolved_note", "bytea")]
+    assert sorted(columns) == [
+        (name, "bytea")
+        for name in (
+            *("acknowledged_note", "decided_by_email", "note", "reason", "requested_by_email"),
+            "resolved_note",
+        )
+    ]
