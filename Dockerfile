@@ -28,7 +28,8 @@ FROM python:3.11-slim-bookworm AS run
 RUN groupadd --system --gid 10001 aii \
     && useradd --system --uid 10001 --gid aii --home-dir /var/lib/aii --no-create-home \
         --shell /usr/sbin/nologin aii \
-    && install --directory --owner aii --group aii --mode 0700 /var/lib/aii /var/lib/aii/numba
+    && install --directory --owner aii --group aii --mode 0700 \
+        /var/lib/aii /var/lib/aii/numba /var/lib/aii/keys /var/lib/aii-log-key
 
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

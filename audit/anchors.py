@@ -21,7 +21,7 @@ from rfc3161_client.base import HashAlgorithm
 
 from audit.checkpoint import parse_text, signed_text
 from audit.database import Connection
-from audit.signing import key_path
+from audit.signing import public_path
 
 ANSWER_S_MAX = 10.0
 ANSWER_BYTES_MAX = 1_000_000
@@ -36,13 +36,13 @@ class Anchor:
 
 
 def head_path() -> Path:
-    """Return the file that keeps the newest head of the whole: beside the key's."""
-    return key_path().with_name("log-head.note")
+    """Return the file that keeps the newest head of the whole: beside the public keys."""
+    return public_path().with_name("log-head.note")
 
 
 def anchors_path() -> Path:
     """Return the file to which anchors are appended."""
-    return key_path().with_name("log-anchors.jsonl")
+    return public_path().with_name("log-anchors.jsonl")
 
 
 def kept_heads() -> list[str]:

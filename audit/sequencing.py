@@ -18,7 +18,7 @@ from django.conf import settings
 from audit.anchors import keep_head
 from audit.database import connect
 from audit.sequencer import LogBroken, OtherSequencer, Round, Sequencer
-from audit.signing import KeyUnusable, SigningKeys, key_path, make_key, read_keys
+from audit.signing import KeyUnusable, SigningKeys, key_path, make_key, publish_keys, read_keys
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ class KeyFile:
         found = key_path().stat()
         seen = (found.st_mtime_ns, found.st_ino)
         if self._keys is None or seen != self._seen:
-            self._keys, self._seen = read_keys(), seen
+            self._keys, self._seen = read_keys(key_path()), seen
+            publish_keys(self._keys)
         return self._keys
 
 

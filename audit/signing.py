@@ -1,8 +1,10 @@
 """The key that signs heads: in a file outside the database, readable by its owner alone.
 
 The file also names the log and keeps the public half of every earlier key, with the time at which
-it was retired; a retired private key is gone. Whoever verifies should have the public keys from
-elsewhere than the machine that could be lying (``manage.py audit_key``).
+it was retired; a retired private key is gone. Whoever only verifies (pages, bundles, the daily
+verification) can do with a second file, which the sequencer writes and which holds nothing
+secret: so no other process needs to see the first. Whoever verifies should have the public keys
+from elsewhere than the machine that could be lying (``manage.py audit_key``).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,9 +109,23 @@ def key_path() -> Path:
     return Path(settings.AII_LOG_KEY_FILE or settings.AII_HOME / "log-key.json")
 
 
+def public_path() -> Path:
+    """Return where the public keys lie, for processes that must not see the signing key."""
+    return Path(settings.AII_LOG_PUBLIC_FILE or key_path().with_name("log-keys.json"))
+
+
+def publish_keys(keys: SigningKeys) -> None:
+    """Write the public keys, where they are not what they were."""
+    text, path = _text(replace(keys, private=None)), public_path()
+    if not path.exists() or path.read_text() != text:
+        _replace(path, text, 0o644)
+
+
 def read_keys(path: Path | None = None) -> SigningKeys:
-    """Return what the key file says. Raises ``KeyUnusable``."""
-    path = path or key_path()
+    """Return what a key file says: this one, or the signing key's, or where that is not to be had
+    the public one. Raises ``KeyUnusable``.
+    """
+    path = path or (key_path() if key_path().exists() else public_path())
     try:
         held = json.loads(path.read_text())
         keys = tuple(
@@ -134,8 +150,7 @@ def make_key(log: str, made_at: datetime, path: Path | None = None) -> SigningKe
     path = path or key_path()
     if path.exists():
         raise KeyUnusable(f"{path} exists already: rotate its key in place of making one.")
-    _write(path, log, (), Ed25519PrivateKey.generate(), made_at)
-    return read_keys(path)
+    return _write(path, log, (), Ed25519PrivateKey.generate(), made_at)
 
 
 def rotate_key(rotated_at: datetime, path: Path | None = None) -> SigningKeys:
@@ -145,8 +160,7 @@ def rotate_key(rotated_at: datetime, path: Path | None = None) -> SigningKeys:
     kept = tuple(
         PublicKey(each.key, each.made_at, each.retired_at or rotated_at) for each in old.keys
     )
-    _write(path, old.log, kept, Ed25519PrivateKey.generate(), rotated_at)
-    return read_keys(path)
+    return _write(path, old.log, kept, Ed25519PrivateKey.generate(), rotated_at)
 
 
 def _write(
@@ -155,20 +169,31 @@ def _write(
     earlier: tuple[PublicKey, ...],
     private: Ed25519PrivateKey,
     made_at: datetime,
-) -> None:
+) -> SigningKeys:
+    keys = SigningKeys(log, (*earlier, PublicKey(private.public_key(), made_at, None)), private)
+    _replace(path, _text(keys), 0o600)
+    publish_keys(keys)
+    return keys
+
+
+def _text(keys: SigningKeys) -> str:
     rows = [
         {
             "public": _encode(each.key.public_bytes_raw()),
             "made_at": each.made_at.isoformat(),
             "retired_at": each.retired_at and each.retired_at.isoformat(),
         }
-        for each in (*earlier, PublicKey(private.public_key(), made_at, None))
+        for each in keys.keys
     ]
-    held = {"log": log, "private": _encode(private.private_bytes_raw()), "keys": rows}
+    secret = {"private": _encode(keys.private.private_bytes_raw())} if keys.private else {}
+    return json.dumps({"log": keys.log, **secret, "keys": rows}, indent=1)
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(held, file, indent=1)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)

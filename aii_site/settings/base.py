@@ -40,10 +40,11 @@ AII_RUN_WORKERS_MAX = max(
 AII_TOTALS_KEY_FILE = os.environ.get("AII_TOTALS_KEY_FILE", "")
 AII_TOTALS_EVERY_S = max(0.0, float(os.environ.get("AII_TOTALS_EVERY_S", "3600")))
 
-# The audit log: its name in signed heads, the file of its key (log-key.json in AII_HOME), and who
-# else is told of its heads.
+# The audit log: its name in signed heads, the file of its key (log-key.json in AII_HOME), that of
+# its public keys (log-keys.json beside it), and who else is told of its heads.
 AII_LOG_NAME = os.environ.get("AII_LOG_NAME") or f"{AII_BASE_HOST}/log"
 AII_LOG_KEY_FILE = os.environ.get("AII_LOG_KEY_FILE", "")
+AII_LOG_PUBLIC_FILE = os.environ.get("AII_LOG_PUBLIC_FILE", "")
 AII_LOG_ANCHOR_URL = os.environ.get("AII_LOG_ANCHOR_URL", "")
 AII_LOG_TSA_URL = os.environ.get("AII_LOG_TSA_URL", "")
 
@@ -331,6 +332,8 @@ RATE_LIMITS = {
     "socket": (60, 120, "open"),
     "stranger": (120, 240, "open"),
     "sign_in": (30, 60, "closed"),
+    # Refused sockets that a tenant's log takes in; the rest are refused all the same.
+    "refusal": (10, 6, "closed"),
 }
 # A Redis that takes longer to count is taken to be away.
 RATE_LIMIT_ANSWER_S = 0.3
