@@ -24,6 +24,11 @@ app.conf.beat_schedule = {
         "schedule": 15.0,
         "options": {"expires": 15.0},
     },
+    "tenants.delete_expired_sessions": {
+        "task": "tenants.delete_expired_sessions",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
     **BEAT_SCHEDULE,
     **TOTALS_SCHEDULE,
     **LOG_SCHEDULE,

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse
 
 # Passkeys, the full screen and the copy button are ours; nothing else that a browser offers.
 _OFF = (
-    *("accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture"),
+    *("accelerometer", "autoplay", "browsing-topics", "camera", "display-capture"),
     *("encrypted-media", "gamepad", "geolocation", "gyroscope", "hid", "idle-detection"),
     *("local-fonts", "magnetometer", "microphone", "midi", "payment", "picture-in-picture"),
-    *("screen-wake-lock", "serial", "storage-access", "usb", "web-share", "window-management"),
+    *("screen-wake-lock", "serial", "storage-access", "usb", "window-management"),
     "xr-spatial-tracking",
 )
 _OWN = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from typing import Any
 
@@ -15,12 +14,14 @@ from django.db import DatabaseError, InterfaceError
 from monitoring import live
 from monitoring.hub import Client, Feed, get_hub
 from tenants.errors import Forbidden
+from tenants.json_input import NotThisJSON, read_json
 from tenants.rate_limits import TooManyRequests
 from tenants.websocket import Admission, SignedOut, admit, admit_new
 
 logger = logging.getLogger(__name__)
 
 FRAME_LENGTH_MAX = 512
+FRAME_DEPTH_MAX = 4
 # What a page may say: a burst after a storm of alerts, and a few words a second.
 WORDS_BURST = 50.0
 WORDS_PER_S = 5.0
@@ -147,8 +148,8 @@ def _parse(text: str | None) -> dict[str, Any]:
     if len(text) > FRAME_LENGTH_MAX:
         raise BadFrame(f"A frame has at most {FRAME_LENGTH_MAX} characters.")
     try:
-        word = json.loads(text)
-    except (ValueError, RecursionError):
+        word = read_json(text, length_max=FRAME_LENGTH_MAX, depth_max=FRAME_DEPTH_MAX)
+    except NotThisJSON:
         raise BadFrame("A frame is JSON.") from None
     if not isinstance(word, dict):
         raise BadFrame("A frame is a JSON object.")

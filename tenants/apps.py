@@ -13,9 +13,10 @@ class TenantsConfig(AppConfig):
         """Import what registers itself."""
         from tenants import checks  # noqa: F401
         from tenants.permissions import GUARDS
-        from tenants.second_factors import policy, services
+        from tenants.second_factors import mails, policy, services
         from tenants.sign_in import events
 
         GUARDS.append(policy.guard)
         services.connect()
+        mails.connect()
         events.connect()

@@ -8,25 +8,29 @@ session, a lost role or membership ends the stream.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 from django.http.cookie import parse_cookie
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from tenants import selectors
 from tenants.context import tenant_context
 from tenants.errors import Forbidden
+from tenants.journal import Subject, Who, note
 from tenants.models import User
 from tenants.origin import believed_ip
 from tenants.permissions import check_permission
-from tenants.rate_limits import name_address, take
+from tenants.rate_limits import LimitUnknown, TooManyRequests, name_address, take
 from tenants.second_factors.policy import SecondFactorNeeded, lacks_second_factor
 from tenants.sessions.services import is_idle
 
@@ -67,17 +71,25 @@ class TenantScope:
         # Two answers to one question are none: each reader would believe another.
         is_plain = names.count("host") == names.count("origin") == 1
         # A browser always sends Origin; another site's page must not ride on the visitor's cookie.
+        peer = (scope.get("client") or ("",))[0]
+        address = believed_ip(headers.get("x-forwarded-for", ""), peer)
+        tenant_host = host.rsplit(":", 1)[0].lower()
         if not is_plain or not is_same_origin(headers["origin"], host):
+            # It is refused all the same while nobody can write it down; with two hosts, nobody
+            # knows whose log it is.
+            with suppress(DatabaseError, InterfaceError):
+                if names.count("host") > 1:
+                    tenant_host = ""
+                await database_sync_to_async(note_refused)(tenant_host, address, "foreign_origin")
             await send({"type": "websocket.close", "code": 4403})
             return None
-        peer = (scope.get("client") or ("",))[0]
         # As Django does for pages: a cookie of somebody else that is no good hides ours from none.
         cookies = parse_cookie(headers.get("cookie", ""))
         scope = {
             **scope,
-            "tenant_host": host.rsplit(":", 1)[0].lower(),
+            "tenant_host": tenant_host,
             "session_key": cookies.get(settings.SESSION_COOKIE_NAME, ""),
-            "address": believed_ip(headers.get("x-forwarded-for", ""), peer),
+            "address": address,
         }
         return await self.app(scope, receive, send)
 
@@ -99,15 +111,40 @@ def admit_new(host: str, session_key: str, permission: str, address: str) -> Adm
     """
     try:
         admission = admit(host, session_key, permission)
-    except Forbidden:
-        tenant = selectors.find_tenant_by_host(host)
-        if tenant is not None:
-            with tenant_context(tenant.schema_name):
-                take("socket", name_address(address))
+    except Forbidden as refusal:
+        note_refused(host, address, refusal.code, counts=True)
         raise
     with tenant_context(admission.schema):
         take("socket", f"person:{admission.user_id}")
     return admission
+
+
+def note_refused(host: str, address: str, reason: str, *, counts: bool = False) -> None:
+    """Write a refused socket into the tenant's log, as far as there is room in its bucket.
+
+    A stranger can knock at will, so the log takes a few refusals a minute for each tenant, none
+    while nobody can count. With ``counts`` the knock counts for the address: raises
+    ``TooManyRequests``.
+    """
+    close_old_connections()
+    tenant = selectors.find_tenant_by_host(host)
+    if tenant is None:
+        return
+    with tenant_context(tenant.schema_name):
+        if counts:
+            take("socket", name_address(address))
+        try:
+            take("refusal", "sockets")
+        except (TooManyRequests, LimitUnknown):
+            return
+        with transaction.atomic():
+            note(
+                who=Who("stranger", ""),
+                action="socket.refused",
+                subject=Subject("socket"),
+                after={"reason": reason, "address": address},
+                at=timezone.now(),
+            )
 
 
 def admit(host: str, session_key: str, permission: str) -> Admission:

@@ -7,14 +7,18 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from tenants.json_input import NotThisJSON, read_json
+from tenants.middleware import refusal_response
 from tenants.second_factors.policy import confirm_first, proved_recently
 
+# The field in which a browser posts what a passkey said: read by allauth without a bound.
+PASSKEY_FIELD = "credential"
 # The old password alone is no fresh proof for somebody who has a second factor.
 CONFIRMED = frozenset({"account_change_password", "account_set_password"})
 
 
 class AccountPagesMiddleware:
-    """Ask for a fresh proof before the pages in ``CONFIRMED``."""
+    """Ask for a fresh proof before the pages in ``CONFIRMED``; bound what a passkey says."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -28,6 +32,11 @@ class AccountPagesMiddleware:
     ) -> HttpResponse | None:
         """Send somebody whose proof is old to the page where it is renewed."""
         match = request.resolver_match
+        if PASSKEY_FIELD in request.POST:
+            try:
+                read_json(request.POST[PASSKEY_FIELD] or "null")
+            except NotThisJSON as refusal:
+                return refusal_response(request, refusal)
         if match is None or match.url_name not in CONFIRMED or not request.user.is_authenticated:
             return None
         return None if proved_recently(request) else confirm_first(request)

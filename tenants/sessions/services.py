@@ -12,11 +12,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
+from django.db import transaction
 from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
+from tenants.context import current_schema
 from tenants.errors import NotFound
+from tenants.journal import Subject, note, process
 from tenants.models import Membership, User
 from tenants.origin import client_ip
 from tenants.sessions import store
@@ -24,6 +27,8 @@ from tenants.sessions.models import PersonSession
 
 # How exact "last seen" is: a row is not written at each request.
 SEEN_EVERY_S = 60
+# Few enough that a delete takes milliseconds and blocks nobody.
+ROWS_MAX = 5000
 
 
 class NoSuchSession(NotFound):
@@ -121,6 +126,26 @@ def end_other_sessions(*, request: HttpRequest, user: User) -> None:
         session_key=request.session.session_key
     ).delete()
     update_session_auth_hash(request, user)
+
+
+@transaction.atomic
+def delete_expired(*, now: datetime) -> int:
+    """Delete sessions of the current tenant that nobody can use any more; return how many.
+
+    At most 5000 at a call.
+    """
+    expired = PersonSession.objects.filter(expire_date__lt=now).order_by("pk")
+    batch = list(expired.values_list("pk", flat=True)[:ROWS_MAX])
+    deleted, _ = PersonSession.objects.filter(pk__in=batch, expire_date__lt=now).delete()
+    if deleted:
+        note(
+            who=process(),
+            action="sessions.expired",
+            subject=Subject("tenant", current_schema()),
+            at=now,
+            after={"sessions": deleted},
+        )
+    return deleted
 
 
 _BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))

@@ -12,10 +12,13 @@ import redis
 from django.conf import settings as project_settings
 from django.test import Client, RequestFactory
 
+from audit.models import Entry
+from audit.reading import open_entries
 from tenants import rate_limits
 from tenants.context import NoTenantChosen, tenant_context
 from tenants.rate_limits import TooManyRequests, class_of, name_address, take, whose
 from tenants.redis import get_redis
+from tenants.websocket import NoAccess, SignedOut, admit_new
 from tests import objects
 from tests.cast import PASSWORD, host
 from tests.conftest import session_for
@@ -54,6 +57,36 @@ def count(name: str, whom: str, times: int) -> int:
             continue
         granted += 1
     return granted
+
+
+def refusals() -> list[Entry]:
+    with tenant_context("acme"):
+        return list(Entry.objects.filter(action="socket.refused").order_by("number"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refused_sockets_stand_in_the_log_and_a_flood_of_them_does_not(table, acme, viewer):
+    table(refusal=3)
+    for number in range(5):
+        with pytest.raises(SignedOut):
+            admit_new(host("acme"), "", "monitoring.view", f"198.51.100.{number}")
+    assert len(refusals()) == 3
+    with tenant_context("acme"):
+        (opened,) = open_entries(refusals()[:1])
+    said = opened.details.said["after"]
+    assert said == {"reason": "signed_out", "address": "198.51.100.0"}
+    # No tenant, no log; a member who is let in is no refusal.
+    with pytest.raises(NoAccess):
+        admit_new("nowhere.localhost", "", "monitoring.view", "198.51.100.9")
+    assert admit_new(host("acme"), session_for(viewer, "acme"), "monitoring.view", "::1")
+    assert len(refusals()) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_nobody_counts_no_refusal_is_written(redis_away, acme):
+    with pytest.raises(SignedOut):
+        admit_new(host("acme"), "", "monitoring.view", "198.51.100.1")
+    assert refusals() == []
 
 
 def test_a_bucket_gives_its_burst_and_then_says_when_to_come_again(table, in_acme):
@@ -204,7 +237,8 @@ def test_live_pages_and_pages_full_of_charts_fit_into_the_real_table():
     assert table["live"][1] >= 20 * 60
     assert table["live"][0] >= 20 * 16
     assert {name: row[2] for name, row in table.items() if row[2] != "open"} == {
-        "sign_in": "closed"
+        "sign_in": "closed",
+        "refusal": "closed",
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
 from django.conf import settings
+from django.core import mail
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -342,3 +343,42 @@ class TestTheLog:
             "second_factor.removed",
         ]
         assert said.count("session.opened") == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_gets_or_loses_a_factor_is_told_by_mail(viewer, clock, settings, acme):
+    settings.AII_SENDS_MAIL = True
+    client, _ = sign_in(viewer)
+    TestEnrolment().enrol(client)
+    client.post(f"{INDEX}totp/deactivate/", {})
+    assert {address for sent in mail.outbox for address in sent.to} == {viewer.email}
+    said = [sent.body.split(" your account")[0] for sent in mail.outbox]
+    assert said[:2] == [
+        "An authenticator app was added to",
+        "A set of recovery codes was added to",
+    ]
+    assert "An authenticator app was removed from" in said[2:]
+    assert "acme.localhost" in mail.outbox[0].body and "12:00 UTC" in mail.outbox[0].body
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_mail_server_nobody_is_told_and_the_factor_is_there(viewer, clock, acme):
+    client, _ = sign_in(viewer)
+    TestEnrolment().enrol(client)
+    assert mail.outbox == []
+    with tenant_context("acme"):
+        assert Authenticator.objects.filter(user=viewer, type="totp").exists()
+
+
+@pytest.mark.parametrize(
+    "credential", ["[" * 50_000, '{"a":' * 20_000, "[" * 17 + "]" * 17, '"' + "x" * 70_000 + '"']
+)
+@pytest.mark.parametrize("page", ["login/", "reauthenticate/"])
+def test_what_a_passkey_says_is_bounded(page, credential, client_for, operator, acme):
+    client = client_for(operator, acme)
+    answer = client.post(
+        f"{INDEX}webauthn/{page}",
+        {"credential": credential},
+        headers={"Accept": "application/json"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "json_refused")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import time_machine
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
+from aii_site.celery import app
 from audit.models import Entry
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.sessions.models import PersonSession
+from tenants.sessions.tasks import delete_expired_sessions
 from tests.cast import PASSWORD, host
+from tests.conftest import session_for
 from tests.tenants.test_passwords import attempt, lock
 
 pytestmark = pytest.mark.django_db
@@ -221,3 +227,21 @@ class TestTheLog:
             clock.shift(HALF_AN_HOUR_s + 1)
             client.get("/")
         assert [entry[0] for entry in self.entries()] == ["session.closed"]
+
+
+def test_what_nobody_can_use_any_more_is_deleted_in_every_tenant(viewer, outsider, acme):
+    keys = {"acme": session_for(viewer, "acme"), "globex": session_for(outsider, "globex")}
+    for slug in keys:
+        kept = session_for(viewer if slug == "acme" else outsider, slug)
+        with tenant_context(slug):
+            PersonSession.objects.filter(pk=keys[slug]).update(
+                expire_date=timezone.now() - timedelta(seconds=1)
+            )
+        keys[slug] = kept
+    for _ in range(2):
+        delete_expired_sessions.run()
+    for slug, kept in keys.items():
+        with tenant_context(slug):
+            assert list(PersonSession.objects.values_list("pk", flat=True)) == [kept]
+            assert Entry.objects.filter(action="sessions.expired").count() == 1
+    assert app.conf.beat_schedule["tenants.delete_expired_sessions"]["task"] in app.tasks

@@ -8,6 +8,8 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 
+from audit.models import Entry
+from tenants.context import tenant_context
 from tenants.websocket import TenantScope, is_same_origin
 from tests.cast import host
 from tests.conftest import session_for
@@ -83,6 +85,8 @@ def test_a_doubtful_handshake_is_refused_before_anything_is_read(case, viewer):
 
     assert asyncio.run(knock()) == (False, 4403)
     assert reached == []
+    with tenant_context("acme"):
+        assert Entry.objects.filter(action="socket.refused").count() == (case != "two hosts")
 
 
 def test_of_two_session_cookies_one_decides_and_a_tossed_one_opens_nothing(viewer, outsider):
