@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("monitoring.urls")),
     path("", include("monitoring.totals.urls")),
     path("", include("simulation.urls")),
+    path("", include("business.studies.urls")),
 ]
 
 if settings.DEBUG:

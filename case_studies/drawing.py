@@ -67,7 +67,7 @@ def _grid(figure: dict[str, Any], across: _Axis, up: _Axis) -> list[str]:
     for tick in up.ticks():
         y = up.place(tick)
         parts += [
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
+            f'<line class="rule" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
             ' stroke="#E3E7EC"/>',
             _text(_LEFT - 8, y + 4, _tick(tick), "end"),
         ]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from case_studies.drawing import draw
-from case_studies.study import RESULTS, Study, number, percent
+from case_studies.study import RESULTS, Study, describe
 
 _SEED_MAX = 2**32 - 1
 
@@ -77,16 +77,6 @@ def say(result: dict[str, Any]) -> str:
         lines.append(f"  {each['title']}. {each['sentence']}")
         lines += [f"  {_promise(each['promise'])}", f"  {each['notice']}"]
     return "\n".join(lines)
-
-
-def describe(measured: dict[str, Any]) -> str:
-    """Return a value with its interval, as in 4.1 % (3.8 % to 4.5 %)."""
-    if measured["unit"] == "share":
-        parts = [percent(measured[name], 3) for name in ("value", "low", "high")]
-    else:
-        parts = [number(measured[name]) for name in ("value", "low", "high")]
-    unit = "" if measured["unit"] == "share" else f" {measured['unit']}"
-    return f"{parts[0]} ({parts[1]} to {parts[2]}){unit}"
 
 
 def _promise(promise: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from conservation.claims import Floats, interval_of_share
 
 RESULTS = Path(__file__).resolve().parent / "results"
+SLUGS = ("fraud", "diagnosis", "quality")
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
 _DIGITS = 6
@@ -188,6 +189,19 @@ def number(value: float, digits: int = 3) -> str:
     else:
         text = f"{value:,.0f}"
     return text.replace("-", "−")
+
+
+def describe(measured: Mapping[str, Any]) -> str:
+    """Return a value with its interval, as in 4.1 % (3.8 % to 4.5 %)."""
+    value, low, high = (as_text(measured, name) for name in ("value", "low", "high"))
+    unit = "" if measured["unit"] == "share" else f" {measured['unit']}"
+    return f"{value} ({low} to {high}){unit}"
+
+
+def as_text(measured: Mapping[str, Any], name: str) -> str:
+    """Return one number of a measurement, without its unit unless that is %."""
+    found: float = measured[name]
+    return percent(found, 3) if measured["unit"] == "share" else number(found)
 
 
 def _rounded(value: Any) -> Any:

@@ -136,6 +136,7 @@ PERMISSIONS = (
         needs_step_up=True,
     ),
     Permission("approvals.withdraw", "Take one's own request back.", frozenset({OPERATOR})),
+    Permission("studies.view", "Read the case studies.", EVERYBODY),
     Permission("tenants.view_members", "See the members and the roles.", OVERSEERS),
     Permission(
         "tenants.manage_members",

@@ -6,8 +6,6 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-SLUGS = ("fraud", "diagnosis", "quality")
-
 
 @cache
 def run_again(slug: str) -> dict[str, Any]:

@@ -10,8 +10,7 @@ import pytest
 
 from case_studies import diagnosis, running
 from case_studies.drawing import draw
-from case_studies.study import RESULTS, ratio_of, share_of
-from tests.case_studies.rerun import SLUGS
+from case_studies.study import RESULTS, SLUGS, ratio_of, share_of
 
 FIGURE = {
     "name": "x",

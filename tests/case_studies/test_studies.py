@@ -7,8 +7,8 @@ import re
 import pytest
 
 from case_studies.drawing import draw
-from case_studies.study import RESULTS, load_kept
-from tests.case_studies.rerun import SLUGS, run_again
+from case_studies.study import RESULTS, SLUGS, load_kept
+from tests.case_studies.rerun import run_again
 
 
 @pytest.mark.parametrize("slug", SLUGS)
