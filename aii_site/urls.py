@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("monitoring.totals.urls")),
     path("", include("simulation.urls")),
     path("", include("business.studies.urls")),
+    path("", include("business.scenarios.urls")),
 ]
 
 if settings.DEBUG:

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class BusinessConfig(AppConfig):
-    """Tenant-owned; it has no tables yet."""
+    """The calculator and its command; tables are in the apps inside the room."""
 
     name = "business"
     default_auto_field = "django.db.models.BigAutoField"

@@ -13,6 +13,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
+from business.roi import INDUSTRIES
+from business.scenarios import services as scenarios
+from business.scenarios.models import ScenarioVersion
 from monitoring.services import open_alert
 from monitoring.totals import services as totals
 from monitoring.totals.keyfile import load_key
@@ -112,11 +115,48 @@ def make_invitation(person: User) -> Values:
     return {"invitation_id": open_one.pk}
 
 
+def save_scenario(person: User) -> ScenarioVersion:
+    """A first version."""
+    return scenarios.save_scenario(
+        acting_user=person,
+        document=INDUSTRIES["healthcare"].document,
+        reason="To be looked at.",
+        saved_at=NOON,
+    )
+
+
+def make_scenario(person: User) -> Values:
+    """A scenario with one version."""
+    return {"scenario_id": save_scenario(person).scenario_id}
+
+
+def make_link(person: User) -> Values:
+    """A link to a version, open."""
+    link = scenarios.share_version(
+        acting_user=person, version=save_scenario(person), days=7, shared_at=timezone.now()
+    )
+    return {"link_id": link.pk}
+
+
+def make_simulation(person: User) -> Values:
+    """A long simulation that waits."""
+    asked = scenarios.request_simulation(
+        acting_user=person,
+        version=save_scenario(person),
+        trials=200_001,
+        seed=1,
+        requested_at=NOON,
+    )
+    return {"simulation_id": asked.pk}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
 MEMBER_PAGES = ("", "role/", "remove/")
 SESSION_PAGES = ("", "end/")
+SCENARIO_PAGES = ("", "edit/", "history/", "duplicate/", "delete/", "share/", "simulate/")
+SCENARIO_FILES = ("scenario.json", "scenario.csv", "scenario.xlsx")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's
@@ -130,10 +170,19 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
     **{f"members/<uuid:user_id>/sessions/{page}": make_member for page in SESSION_PAGES},
     **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
+    **{f"roi/<uuid:scenario_id>/{page}": make_scenario for page in SCENARIO_PAGES},
+    **{f"roi/<uuid:scenario_id>/{file}": make_scenario for file in SCENARIO_FILES},
+    "roi/shared/<uuid:link_id>/": make_link,
+    "roi/links/<uuid:link_id>/revoke/": make_link,
+    "roi/simulations/<uuid:simulation_id>/": make_simulation,
+    "api/v1/roi/scenarios/<uuid:scenario_id>": make_scenario,
 }
 # Task name -> the same, for the task's keyword arguments.
 FOR_TASK: dict[str, Callable[[User], Values]] = {
     "simulation.execute_run": lambda person: {"run_id": str(make_run(person)["run_id"])},
+    "scenarios.simulate": lambda person: {
+        "simulation_id": str(make_simulation(person)["simulation_id"])
+    },
     "totals.post": open_round,
     "totals.check_openings": publish_round,
 }

@@ -129,6 +129,7 @@ TENANT_APPS = [
     "monitoring",
     "simulation",
     "business",
+    "business.scenarios",
 ]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 
@@ -318,7 +319,8 @@ STATICFILES_FINDERS = [
 # What a request may carry. The body is cut off at the door (aii_site.body_limit), files included.
 AII_BODY_BYTES_MAX = 8 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+# The form of an ROI scenario has eleven fields for each of its numbers.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 
 # How often somebody may ask: class -> (at once, a minute, while Redis is away). For each person or

@@ -43,6 +43,9 @@ from business.roi.sensitivity import (
 )
 from business.roi.valuation import Valuation, value_scenario
 
+# Raised when a formula changes what the same inputs give.
+VERSION = "1"
+
 __all__ = [
     "FLOWS_MAX",
     "FORMULAS",
@@ -51,6 +54,7 @@ __all__ = [
     "TIMINGS",
     "TRIALS_MAX",
     "TRIALS_MIN",
+    "VERSION",
     "BadInput",
     "Bar",
     "BreakEven",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -96,9 +96,16 @@ class Simulation:
 
 
 def simulate(
-    scenario: Scenario, *, trials: int = 100_000, seed: int = 1, threads: int | None = None
+    scenario: Scenario,
+    *,
+    trials: int = 100_000,
+    seed: int = 1,
+    threads: int | None = None,
+    report: Callable[[float], None] | None = None,
 ) -> Simulation:
     """Draw every uncertain input ``trials`` times. The answer does not depend on ``threads``.
+
+    ``report`` is told the share of the trials that is done, again and again, in this thread.
 
     Raises ``BadInput`` when an input is unknown, when none is uncertain, or when the correlations
     contradict each other. About 0.3 s of processor time for a million trials of ten inputs over ten
@@ -121,8 +128,9 @@ def simulate(
 
     count = threads or min(len(os.sched_getaffinity(0)), THREADS_MAX)
     with ThreadPoolExecutor(min(count, chunks)) as pool:
-        for _ in pool.map(work, range(chunks)):
-            pass
+        for done, _ in enumerate(pool.map(work, range(chunks)), 1):
+            if report is not None:
+                report(done / chunks)
         if not np.isfinite(npv).all():
             raise BadInput("Some trials leave the range of numbers: narrow the widest ranges.")
         kept = min(trials, detailed * CHUNK)

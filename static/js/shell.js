@@ -10,7 +10,7 @@
 
 const KEYS_SETTING = "aii.single_keys";
 const CHORD_ms = 1200;
-const GO_TO = { d: "/", r: "/runs/", n: "/runs/new/", a: "/alerts/", m: "/members/", l: "/audit/" };
+const GO_TO = { d: "/", r: "/runs/", n: "/runs/new/", a: "/alerts/", m: "/members/", l: "/audit/", b: "/roi/" };
 
 let chordAt = 0;
 

@@ -137,6 +137,13 @@ PERMISSIONS = (
     ),
     Permission("approvals.withdraw", "Take one's own request back.", frozenset({OPERATOR})),
     Permission("studies.view", "Read the case studies.", EVERYBODY),
+    Permission(
+        "roi.view",
+        "See ROI scenarios and what they give, and take them away as files.",
+        frozenset({OWNER, OPERATOR, AUDITOR}),
+    ),
+    Permission("roi.edit", "Make, change, share and delete ROI scenarios.", WORKERS),
+    Permission("roi.open_link", "Open an ROI scenario that somebody shared.", EVERYBODY),
     Permission("tenants.view_members", "See the members and the roles.", OVERSEERS),
     Permission(
         "tenants.manage_members",

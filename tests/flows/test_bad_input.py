@@ -35,6 +35,7 @@ NASTY = [
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
+    *["search", "sort", "with", "version", "from", "to", "days", "trials", "industry", "act"],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
     *[
         "fault_quantity",
@@ -49,6 +50,7 @@ NAMES = [
 FINE = {200, 204, 302, 400, 404, 405, 409, 422}
 # To open an entry of the log or to take a run's files away is itself recorded, and only that.
 READ_ON_RECORD = {
+    *(f"roi/<uuid:scenario_id>/{file}" for file in objects.SCENARIO_FILES),
     "audit/<int:number>/",
     *(f"runs/<uuid:run_id>/{file}" for file in ("summary.json", "state.npz", "state.csv")),
 }

@@ -1,0 +1,1 @@
+"""Saved ROI scenarios: immutable versions, their pages, files and links."""

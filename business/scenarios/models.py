@@ -1,0 +1,156 @@
+"""Scenarios, their versions, links to versions, and long simulations. Tenant-owned.
+
+A version is never changed: saving makes the next one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from audit.encryption.fields import EncryptedTextField
+
+
+class Scenario(models.Model):
+    """One decision under study, under the name of its last version."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=300)
+    latest_number = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(name=""), name="scenario_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """Return the page of its results."""
+        return reverse("scenarios:scenario", args=[self.pk])
+
+
+class ScenarioVersion(models.Model):
+    """The inputs as they were saved once, with what they gave."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    scenario = models.ForeignKey(Scenario, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    # What business.roi.loading reads; numbers are text, so that none is rounded.
+    document = models.JSONField()
+    inputs_sha256 = models.CharField(max_length=64)
+    # value_scenario().to_json() with "simulation", "tornado" and "break_even".
+    results = models.JSONField()
+    engine_version = models.CharField(max_length=16)
+    saved_at = models.DateTimeField()
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    saved_by_email = EncryptedTextField(subject="saved_by_id")
+    reason = EncryptedTextField(subject="saved_by_id")
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["scenario", "number"], name="scenario_version_number_once"
+            ),
+            models.CheckConstraint(condition=Q(number__gte=1), name="scenario_version_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document.get('name', '')}, version {self.number}"
+
+    def get_absolute_url(self) -> str:
+        """Return the page of its results."""
+        return f"{self.scenario.get_absolute_url()}?version={self.number}"
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether nothing was saved after it."""
+        return self.number == self.scenario.latest_number
+
+
+class ShareLink(models.Model):
+    """Lets every member of the tenant see one version until it expires or is revoked."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    version = models.ForeignKey(ScenarioVersion, on_delete=models.CASCADE, related_name="links")
+    made_at = models.DateTimeField()
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    made_by_email = EncryptedTextField(subject="made_by_id")
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-made_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("made_at")), name="share_link_expires_later"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"link {str(self.pk)[:8]}"
+
+    def get_absolute_url(self) -> str:
+        """Return the address to pass on."""
+        return reverse("scenarios:shared", args=[self.pk])
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether it still shows something."""
+        return self.revoked_at is None and at < self.expires_at
+
+
+class LongSimulation(models.Model):
+    """A simulation with more trials than a request waits for. WAITING -> DONE | FAILED.
+
+    The trials and the seed decide the answer, so computing it twice does no harm.
+    """
+
+    class State(models.TextChoices):
+        """Where it is."""
+
+        WAITING = "WAITING", "Waiting"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    version = models.ForeignKey(
+        ScenarioVersion, on_delete=models.CASCADE, related_name="simulations"
+    )
+    trials = models.PositiveIntegerField()
+    seed = models.PositiveBigIntegerField()
+    state = models.CharField(max_length=16, choices=State, default=State.WAITING)
+    requested_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    result = models.JSONField(null=True)
+    failure = models.TextField(blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-requested_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["version", "trials", "seed"], name="long_simulation_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="DONE") | Q(result__isnull=False),
+                name="long_simulation_done_has_result",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="FAILED") | ~Q(failure=""),
+                name="long_simulation_failed_says_why",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trials} trials, seed {self.seed}"

@@ -1,0 +1,200 @@
+"""Reads of scenarios for pages, files and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from business import roi
+from business.scenarios import outline
+from business.scenarios.amounts import grouped
+from business.scenarios.form import flatten
+from business.scenarios.models import LongSimulation, ScenarioVersion, ShareLink
+from business.scenarios.services import (
+    LinkUnknown,
+    ScenarioUnknown,
+    SimulationUnknown,
+    VersionUnknown,
+)
+
+SORTS = {
+    "newest": ("-saved_at", "-pk"),
+    "name": ("scenario__name", "pk"),
+    "npv": ("-npv", "pk"),
+}
+
+
+def list_latest(*, search: str = "", sort: str = "newest") -> QuerySet[ScenarioVersion]:
+    """Return the last version of each scenario whose name contains the words."""
+    versions = ScenarioVersion.objects.select_related("scenario").filter(
+        number=F("scenario__latest_number")
+    )
+    for word in search.split()[:10]:
+        versions = versions.filter(scenario__name__icontains=word)
+    if sort == "npv":
+        # JSON numbers are compared as numbers, and null comes last from above.
+        return versions.order_by(F("results__npv").desc(nulls_last=True), "pk")
+    return versions.order_by(*SORTS.get(sort, SORTS["newest"]))
+
+
+def get_version(scenario_id: UUID, number: int | None = None) -> ScenarioVersion:
+    """Return a version, the last one without a number; raises ``ScenarioUnknown``,
+    ``VersionUnknown``.
+    """
+    versions = ScenarioVersion.objects.select_related("scenario").filter(scenario=scenario_id)
+    wanted = F("scenario__latest_number") if number is None else number
+    found = versions.filter(number=wanted).first()
+    if found is not None:
+        return found
+    if not versions.exists():
+        raise ScenarioUnknown("There is no such scenario here.")
+    raise VersionUnknown(f"This scenario has no version {number}.")
+
+
+def list_versions(scenario_id: UUID) -> QuerySet[ScenarioVersion]:
+    """Return the versions of a scenario, the newest first."""
+    return ScenarioVersion.objects.select_related("scenario").filter(scenario=scenario_id)
+
+
+def list_chosen(scenario_ids: Iterable[UUID]) -> list[ScenarioVersion]:
+    """Return the last versions of these scenarios, in this order; raises ``ScenarioUnknown``."""
+    return [get_version(scenario_id) for scenario_id in scenario_ids]
+
+
+def list_links(scenario_id: UUID, at: datetime) -> list[ShareLink]:
+    """Return the open links to a scenario's versions."""
+    links = ShareLink.objects.select_related("version").filter(
+        version__scenario=scenario_id, revoked_at=None, expires_at__gt=at
+    )
+    return list(links)
+
+
+def get_shared(link_id: UUID, at: datetime) -> ShareLink:
+    """Return an open link with its version; raises ``LinkUnknown``."""
+    link = ShareLink.objects.select_related("version__scenario").filter(pk=link_id).first()
+    if link is None or not link.is_open(at):
+        raise LinkUnknown("This link has expired, was revoked, or never was. Ask for a new one.")
+    return link
+
+
+def list_simulations(version: ScenarioVersion) -> QuerySet[LongSimulation]:
+    """Return the long simulations of a version, the newest first."""
+    return version.simulations.all()
+
+
+def get_simulation(simulation_id: UUID) -> LongSimulation:
+    """Return a long simulation with its version; raises ``SimulationUnknown``."""
+    simulations = LongSimulation.objects.select_related("version__scenario")
+    found = simulations.filter(pk=simulation_id).first()
+    if found is None:
+        raise SimulationUnknown("There is no such simulation here.")
+    return found
+
+
+# --- inputs and their sources --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """A number of a document as tables show it."""
+
+    path: str
+    title: str
+    value: str
+    basis: str
+    source: str
+    url: str
+    year: str
+    note: str
+
+
+def list_inputs(document: Mapping[str, Any]) -> list[InputRow]:
+    """Return every number of a document with its source."""
+    rows = []
+    for held in outline.numbers_of(document):
+        notes = {name: str(text) for name, text in outline.notes_of(held.value).items()}
+        rows.append(
+            InputRow(
+                path=held.path,
+                title=held.title,
+                value=describe_number(held, str(document.get("currency", ""))),
+                basis=outline.BASES.get(notes.get("basis", ""), ""),
+                **{name: notes.get(name, "") for name in ("source", "url", "year", "note")},
+            )
+        )
+    return rows
+
+
+def describe_number(held: outline.Held, currency: str) -> str:
+    """Return a number in words: 150000 to 300000, likely 200000 EUR a year."""
+    shape = outline.shape_of(held.value)
+    unit = held.place.unit.replace("{currency}", currency)
+    parts = [grouped(part, percent=held.place.is_percent) for part in outline.parts_of(held.value)]
+    text = _WORDS[shape].format(*parts)
+    if isinstance(held.value, Mapping) and held.value.get("draw") == "yearly":
+        text += ", drawn each year"
+    return text if shape == "unknown" else f"{text} {unit}"
+
+
+_WORDS = {
+    "number": "{}",
+    "unknown": "unknown",
+    "pert": "{0} to {2}, most likely {1}",
+    "triangular": "{0} to {2}, most likely {1} (triangular)",
+    "uniform": "{0} to {1}",
+    "normal": "{0} ± {1} (normal)",
+    "lognormal": "{0} to {1} in nine of ten cases (lognormal)",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number or text that differs between two documents."""
+
+    title: str
+    before: str
+    after: str
+
+
+def list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """Return what differs between two documents, place by place."""
+    old, new = _described(before), _described(after)
+    return [
+        Change(
+            new.get(path, old.get(path, ("", "")))[0],
+            old[path][1] if path in old else "",
+            new[path][1] if path in new else "",
+        )
+        for path in dict.fromkeys([*old, *new])
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _described(document: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return a title and text for each place of a document."""
+    currency = str(document.get("currency", ""))
+    found = {}
+    for held in outline.numbers_of(document):
+        notes = "; ".join(str(text) for text in outline.notes_of(held.value).values())
+        text = describe_number(held, currency)
+        found[held.path] = (held.title, f"{text} ({notes})" if notes else text)
+    numbers = tuple(f"{path}." for path in found)
+    for name, text in flatten(document).items():
+        if text and not name.startswith(numbers):
+            found[name] = (name.replace("_", " ").replace(".", " "), text)
+    return found
+
+
+def compare_versions(versions: list[ScenarioVersion]) -> dict[str, Any]:
+    """Return scenarios side by side; raises ``BadInput`` where they cannot be compared."""
+    return roi.compare([roi.read_scenario(version.document) for version in versions])
+
+
+def titles_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the full name of each number by its path."""
+    return {held.path: held.title for held in outline.numbers_of(document)}
