@@ -104,7 +104,10 @@ class MultipoleWork(FastMultipole):
     def _add_near(
         self, cells: Cells, pairs: np.ndarray, sums: np.ndarray, touched: np.ndarray
     ) -> bool:
-        _mark(touched, cells, np.unique(pairs))
+        # Not np.unique, which sorts: 10 ms of an evaluation's 300.
+        named = np.zeros(cells.count, np.bool_)
+        named[pairs] = True
+        _mark(touched, cells, np.flatnonzero(named))
         if not len(pairs):
             return True
         lists = NearLists(self._bodies, cells, pairs)

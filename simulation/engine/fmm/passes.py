@@ -9,35 +9,50 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from simulation.engine.arithmetic import fma, kernel
-from simulation.engine.fmm.far import LANES, far_block
+from simulation.engine.arithmetic import kernel
+from simulation.engine.fmm.far import far_block
+from simulation.engine.fmm.lanes import LANES, add_fused, add_product, write_product
 
 # Far kicks of a body stay below it in sum, near ones below 2^62: together they cannot wrap.
 _RANGE = 2.0**61
 
 
 @kernel
-def powers_of(dx, dy, dz, step, share, p):
-    """Write d^t / t! of all terms."""
-    p[0] = 1.0
+def powers_of(way, step, share, powers):
+    """Write d^t / t! of all terms (terms, lanes) of the ways d (3, lanes)."""
+    powers[0] = 1.0
     for t in range(1, share.size):
-        axis = step[t, 1]
-        d = dx if axis == 0 else (dy if axis == 1 else dz)
-        p[t] = p[step[t, 0]] * d * share[t]
+        write_product(powers, t, powers, step[t, 0], way, step[t, 1], share[t])
+
+
+@kernel
+def powers_of_bodies(begin, end, x, centre, c, step, share, way, powers):
+    """Write d^t / t! of the ways from a cell's centre to at most LANES bodies; the rest is 1, 0."""
+    way[:] = 0.0
+    for axis in range(3):
+        for i in range(begin, end):
+            way[axis, i - begin] = x[axis, i] - centre[c, axis]
+    powers_of(way, step, share, powers)
 
 
 @kernel
 def moments_of_leaves(begin, end, first, last, children, x, source, centre, step, share, moments):
-    """Write the multipole moments of the leaves among the cells begin <= c < end."""
-    p = np.empty(share.size)
+    """Write the multipole moments of the leaves among the cells begin <= c < end.
+
+    The powers of eight bodies at once, one a lane; their sum in the bodies' order.
+    """
+    way, powers = np.empty((3, LANES)), np.empty((share.size, LANES))
     for c in range(begin, end):
         if children[c]:
             continue
-        for i in range(first[c], last[c]):
-            dx, dy, dz = x[0, i] - centre[c, 0], x[1, i] - centre[c, 1], x[2, i] - centre[c, 2]
-            powers_of(dx, dy, dz, step, share, p)
+        for low in range(first[c], last[c], LANES):
+            high = min(low + LANES, last[c])
+            powers_of_bodies(low, high, x, centre, c, step, share, way, powers)
             for t in range(share.size):
-                moments[c, t] += source[i] * p[t]
+                total = moments[c, t]
+                for i in range(low, high):
+                    total += source[i] * powers[t, i - low]
+                moments[c, t] = total
 
 
 @kernel
@@ -47,7 +62,8 @@ def moments_upward(cells, parent, centre, step, share, shift, moments):
     Eight neighbouring cells move at once, one a lane: none of them is another's parent.
     """
     terms = share.size
-    powers, taken, moved = np.empty((3, terms, LANES))
+    powers, taken = np.empty((terms, LANES)), np.empty((terms, LANES))
+    moved = np.empty((terms, LANES))
     high = cells
     while high > 1:
         low = high - 1
@@ -61,9 +77,7 @@ def moments_upward(cells, parent, centre, step, share, shift, moments):
         lane_powers(low, high, parent, centre, step, share, powers)
         moved[:] = 0.0
         for row in range(shift.shape[0]):
-            n, k, rest = shift[row, 0], shift[row, 1], shift[row, 2]
-            for lane in range(LANES):
-                moved[n, lane] += taken[k, lane] * powers[rest, lane]
+            add_product(moved, shift[row, 0], taken, shift[row, 1], powers, shift[row, 2])
         for c in range(low, high):
             for t in range(terms):
                 moments[parent[c], t] += moved[t, c - low]
@@ -85,7 +99,8 @@ def write_rows(cells, centre, kept, degree, moments, rows):
 def fields_downward(cells, parent, centre, step, share, shift, fields):
     """Add each cell's field to its children's, from the root to the leaves; lanes as upward."""
     terms = share.size
-    powers, taken, moved = np.empty((3, terms, LANES))
+    powers, taken = np.empty((terms, LANES)), np.empty((terms, LANES))
+    moved = np.empty((terms, LANES))
     low = 1
     while low < cells:
         high = low + 1
@@ -97,9 +112,7 @@ def fields_downward(cells, parent, centre, step, share, shift, fields):
         lane_powers(low, high, parent, centre, step, share, powers)
         moved[:] = 0.0
         for row in range(shift.shape[0]):
-            n, k, rest = shift[row, 0], shift[row, 1], shift[row, 2]
-            for lane in range(LANES):
-                moved[k, lane] += taken[n, lane] * powers[rest, lane]
+            add_product(moved, shift[row, 1], taken, shift[row, 0], powers, shift[row, 2])
         for c in range(low, high):
             for t in range(terms):
                 fields[c, t] += moved[t, c - low]
@@ -113,11 +126,7 @@ def lane_powers(low, high, parent, centre, step, share, powers):
     for c in range(low, high):
         for axis in range(3):
             way[axis, c - low] = centre[c, axis] - centre[parent[c], axis]
-    powers[0] = 1.0
-    for t in range(1, share.size):
-        before, axis = step[t, 0], step[t, 1]
-        for lane in range(LANES):
-            powers[t, lane] = powers[before, lane] * way[axis, lane] * share[t]
+    powers_of(way, step, share, powers)
 
 
 @kernel
@@ -127,37 +136,44 @@ def kicks_of_leaves(
     """Add the far field at the bodies of the leaves begin <= c < end to kicks and potentials.
 
     Rounded to quanta, once for each body: ``k`` (3, N), ``u`` (N,) int64. Returns True when every
-    kick lay within its range.
+    kick lay within its range. Eight bodies at once, one a lane: one by one, each addition waited
+    for the one before it.
     """
-    p = np.empty(share.size)
+    way, powers, total = np.empty((3, LANES)), np.empty((share.size, LANES)), np.empty((4, LANES))
     within = True
     for c in range(begin, end):
         if children[c]:
             continue
-        for i in range(first[c], last[c]):
-            dx, dy, dz = x[0, i] - centre[c, 0], x[1, i] - centre[c, 1], x[2, i] - centre[c, 2]
-            powers_of(dx, dy, dz, step, share, p)
-            potential = 0.0
-            for t in range(share.size):
-                potential = fma(fields[c, t], p[t], potential)
-            ax, ay, az = 0.0, 0.0, 0.0
-            for row in range(slope.shape[0]):
-                power = p[slope[row, 0]]
-                ax = fma(fields[c, slope[row, 1]], power, ax)
-                ay = fma(fields[c, slope[row, 2]], power, ay)
-                az = fma(fields[c, slope[row, 3]], power, az)
-            ax, ay, az = np.rint(sink[i] * ax), np.rint(sink[i] * ay), np.rint(sink[i] * az)
-            potential = np.rint(sink[i] * potential * per_charge)
-            # What is no number is not below it either.
-            largest = np.abs(ax) + np.abs(ay) + np.abs(az) + np.abs(potential)
-            if not largest < _RANGE:
-                within = False
-                continue
-            k[0, i] += nb.int64(ax)
-            k[1, i] += nb.int64(ay)
-            k[2, i] += nb.int64(az)
-            u[i] += nb.int64(potential)
+        for low in range(first[c], last[c], LANES):
+            high = min(low + LANES, last[c])
+            powers_of_bodies(low, high, x, centre, c, step, share, way, powers)
+            field_at(fields[c], slope, powers, total)
+            for i in range(low, high):
+                lane = i - low
+                ax, ay = np.rint(sink[i] * total[0, lane]), np.rint(sink[i] * total[1, lane])
+                az = np.rint(sink[i] * total[2, lane])
+                potential = np.rint(sink[i] * total[3, lane] * per_charge)
+                # What is no number is not below it either.
+                largest = np.abs(ax) + np.abs(ay) + np.abs(az) + np.abs(potential)
+                if not largest < _RANGE:
+                    within = False
+                    continue
+                k[0, i] += nb.int64(ax)
+                k[1, i] += nb.int64(ay)
+                k[2, i] += nb.int64(az)
+                u[i] += nb.int64(potential)
     return within
+
+
+@kernel
+def field_at(field, slope, powers, total):
+    """Write the slopes of a field (terms,) and the field itself at some places (4, lanes)."""
+    total[:] = 0.0
+    for t in range(field.size):
+        add_fused(total, 3, powers, t, field[t])
+    for row in range(slope.shape[0]):
+        for axis in range(3):
+            add_fused(total, axis, powers, slope[row, 0], field[slope[row, axis + 1]])
 
 
 # Each order's instructions take a second to compile; those of the presets stand here by name,

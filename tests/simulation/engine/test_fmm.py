@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from simulation import engine
 from simulation.engine import OutOfRange
-from simulation.engine.fmm import PRESETS, FastMultipole, far, method, passes
+from simulation.engine.fmm import PRESETS, FastMultipole, far, lanes, method, passes
 from simulation.engine.fmm.tables import tables
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import DirectSummation
@@ -313,12 +313,15 @@ class TestExpansions:
 
     @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
     def test_powers_are_those_over_factorials(self, order):
-        table, d = tables(order), (0.7, -1.3, 0.9)
-        found = np.empty(table.terms)
-        passes.powers_of(*d, table.step, table.share, found)
-        for t, value in zip(far.indices(order), found, strict=True):
-            exact = math.prod(x**k / math.factorial(k) for x, k in zip(d, t, strict=True))
-            assert value == pytest.approx(exact, rel=1e-14)
+        table = tables(order)
+        # A lane never sees another.
+        ways = np.outer((0.7, -1.3, 0.9), np.linspace(-1.0, 1.4, lanes.LANES))
+        found = np.empty((table.terms, lanes.LANES))
+        passes.powers_of(ways, table.step, table.share, found)
+        for t, row in zip(far.indices(order), found, strict=True):
+            for d, value in zip(ways.T, row, strict=True):
+                exact = math.prod(x**k / math.factorial(k) for x, k in zip(d, t, strict=True))
+                assert value == pytest.approx(exact, rel=1e-14)
 
     @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
     def test_shifts_and_slopes_are_complete(self, order):
