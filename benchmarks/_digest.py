@@ -11,7 +11,8 @@ import sys
 import numpy as np
 
 from simulation import engine
-from simulation.engine.state import make_force, prepare_state
+from simulation.engine.starting import prepare_state
+from simulation.engine.state import make_force
 
 BODIES, STEPS = 4096, 4
 

@@ -29,7 +29,7 @@ from simulation import engine
 from simulation.engine import kernels
 from simulation.engine.distribution import DistributedForce
 from simulation.engine.outcome import measure_force_rms
-from simulation.engine.state import prepare_state
+from simulation.engine.starting import prepare_state
 
 PEERS = ("rebound==5.2.2", "pytreegrav==1.5.0", "fmm3dpy==2.1.0", "setuptools<81")
 HERE = Path(__file__).resolve().parent

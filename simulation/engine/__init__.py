@@ -40,7 +40,8 @@ from simulation.engine.requests import (
 from simulation.engine.run_state import RunState
 from simulation.engine.scenarios import SCENARIOS, Bodies, Scenario
 from simulation.engine.series import Series
-from simulation.engine.state import State, make_force, prepare_state
+from simulation.engine.starting import prepare_state
+from simulation.engine.state import State, make_force
 
 __all__ = [
     "ACCURACIES",

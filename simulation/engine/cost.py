@@ -9,7 +9,8 @@ from functools import cache
 from simulation.engine.forces.direct import FEW
 from simulation.engine.integrate import advance
 from simulation.engine.requests import Request, check_request
-from simulation.engine.state import State, prepare_state
+from simulation.engine.starting import prepare_state
+from simulation.engine.state import State
 
 _FEW_STEPS, _MANY_STEPS = 2000, 4
 # Direct summation goes another way from FEW bodies on.

@@ -20,7 +20,8 @@ from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.laws import Violation, summary
 from simulation.engine.provenance import describe_run
 from simulation.engine.requests import Fault, Request, check_fault
-from simulation.engine.state import State, make_force, prepare_state
+from simulation.engine.starting import prepare_state
+from simulation.engine.state import State, make_force
 
 # Long enough that a chunk's own cost does not count, short enough to be told of and to be stopped.
 _CHUNK_S = 0.1

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +12,6 @@ from simulation.engine import kernels
 from simulation.engine.boundaries import (
     BOX_QUANTA,
     PeriodicSummation,
-    box_exponent,
-    check_within,
     energy_scale_tu,
     laws_with_boundary,
     unclaimed_by_boundary,
@@ -25,9 +19,7 @@ from simulation.engine.boundaries import (
 )
 from simulation.engine.bounds import second_order_bound, verify_energy_with_fields
 from simulation.engine.collisions import (
-    HEAVIER,
     laws_with_collisions,
-    masses_for,
     radii_in_quanta,
     unclaimed_laws,
 )
@@ -42,11 +34,10 @@ from simulation.engine.forces.user import (
     check_user_forces,
     laws_with,
 )
-from simulation.engine.grid import Grid, choose_grid, quantise
-from simulation.engine.integrators import INTEGRATORS, REAL_METHODS, Composition
+from simulation.engine.integer_state import IntegerState, grid_of, inertia_of
+from simulation.engine.integrators import INTEGRATORS, Composition
 from simulation.engine.promises import promises
 from simulation.engine.requests import Request
-from simulation.engine.run_state import RunState
 
 _BROKE = {
     "energy": kernels.BROKE_ENERGY,
@@ -56,7 +47,7 @@ _BROKE = {
 _LIMIT = {"energy": kernels.ENERGY_LIMIT, "angular_momentum": kernels.SPIN_LIMIT}
 
 
-class State(RunState):
+class State(IntegerState):
     """Positions and momenta of a run as (3, N) int64, with all that verifying its steps needs.
 
     Made by ``engine.prepare`` or ``checkpoints.from_bytes``; changed by ``engine.advance`` alone.
@@ -320,19 +311,9 @@ class State(RunState):
         return self.reading[kernels.SPIN_X : kernels.SPIN_Z + 1].copy()
 
     @property
-    def is_reversible(self) -> bool:
-        """Whether each step adds functions of what it does not change: yes, but collisions."""
-        return self.request.collisions is None
-
-    @property
     def mass_exponent(self) -> int:
         """The exponent of the quantum of mass, chosen at the start."""
         return self._mass_exponent
-
-    @property
-    def momentum_unit_tu(self) -> float:
-        """The momentum quantum."""
-        return self.grid.momentum_quantum
 
     def reference(self, quantity: str) -> Value:
         """Return energy, momentum (quanta) or angular momentum at step 0."""
@@ -378,47 +359,6 @@ class State(RunState):
         momenta = self.integer_momenta() * self.grid.momentum_quantum
         return float(np.sum(np.sqrt(np.sum(momenta * momenta, axis=1))))
 
-    def momentum_q(self) -> tuple[int, int, int]:
-        """Return the exact total momentum in quanta."""
-        x, y, z = (exact_sum(component) for component in self.p_q[:, self.mass > 0.0])
-        return x, y, z
-
-    def integer_positions(self) -> np.ndarray:
-        """Return the positions (N, 3) int64 in quanta."""
-        return np.ascontiguousarray(self.x_q.T)
-
-    def integer_momenta(self) -> np.ndarray:
-        """Return the momenta (N, 3) int64 in quanta."""
-        return np.ascontiguousarray(self.p_q.T)
-
-    def positions_tu(self) -> np.ndarray:
-        """Return the positions (N, 3) in N-body units."""
-        return self.integer_positions() * self.grid.length_quantum
-
-    def velocities_tu(self) -> np.ndarray:
-        """Return the velocities (N, 3) in N-body units."""
-        return self.integer_momenta() * self.grid.momentum_quantum / self.inertia[:, None]
-
-    def radii_tu(self) -> np.ndarray | None:
-        """Return the radii (N,) in N-body units; None without collisions."""
-        if self.request.collisions is None:
-            return None
-        return self.radius_q * self.grid.length_quantum
-
-    def digest(self) -> str:
-        """Return the SHA-256 of masses, grid, positions and momenta: equal states, equal digests.
-
-        Little-endian, body by body; the step and the time are no part of it, so that a run which
-        came back to its start shows the start's digest.
-        """
-        grid = [self.grid.length_exponent, self.grid.momentum_exponent]
-        head = json.dumps({"format": "aii-state-1", "bodies": self.bodies, "grid": grid})
-        found = hashlib.sha256(head.encode("ascii") + b"\n")
-        found.update(self.mass.astype("<f8").tobytes())
-        found.update(self.integer_positions().astype("<i8").tobytes())
-        found.update(self.integer_momenta().astype("<i8").tobytes())
-        return found.hexdigest()
-
     def to_bytes(self) -> bytes:
         """Return a checkpoint; see ``checkpoints``."""
         from simulation.engine.checkpoints import to_bytes
@@ -443,62 +383,6 @@ def make_force(request: Request, threads: int = 1) -> Force:
     if request.box is not None:
         return PeriodicSummation(request.box, request.softening_tu, threads)
     return DirectSummation(threads)
-
-
-def grid_of(request: Request) -> Grid:
-    """Return the integer grid of a request."""
-    weight = INTEGRATORS[request.integrator].largest_kick
-    heavier = HEAVIER if request.collisions == "merge" else 1.0
-    grid = choose_grid(request.definition, request.bodies, request.softening_tu, weight, heavier)
-    if request.box is not None:
-        grid = replace(grid, length_exponent=box_exponent(request.box))
-    return grid
-
-
-def inertia_of(mass: np.ndarray) -> np.ndarray:
-    """Return the masses (N,) by which momenta are counted in quanta.
-
-    A test particle has the second heaviest body's: none but the heaviest would ask for a coarser
-    grid than the bodies do.
-    """
-    heavy = np.sort(mass[mass > 0.0])[-2:]
-    return np.where(mass > 0.0, mass, heavy[0])
-
-
-def prepare_state(
-    request: Request, force: Force | None = None, user_forces: Iterable[UserForce] = ()
-) -> State:
-    """Build the scenario's initial state on its integer grid. Raises ``OutOfRange``.
-
-    For an integrator on doubles it is a ``RealState``, which takes steps by the same calls.
-    """
-    if request.integrator in REAL_METHODS:
-        return _prepare_doubles(request, user_forces)
-    bodies = request.definition.build(request.bodies, request.seed)
-    check_within(request, bodies.position)
-    grid = grid_of(request)
-    mass = masses_for(request, bodies.mass)
-    inertia = inertia_of(mass)
-    return State(
-        request,
-        bodies.names,
-        mass,
-        quantise(bodies.position, grid.length_exponent),
-        quantise(inertia[:, None] * bodies.velocity, grid.momentum_exponent),
-        force,
-        user_forces,
-    )
-
-
-def _prepare_doubles(request: Request, user_forces: Iterable[UserForce]) -> Any:
-    from simulation.engine.real_state import prepare_real_state
-
-    if tuple(user_forces):
-        raise BadRequest(
-            f"The integrator {request.integrator} knows gravity alone; forces of your own go with "
-            "leapfrog and yoshida4, 6, 8."
-        )
-    return prepare_real_state(request)
 
 
 def _vector(components: np.ndarray) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.distribution import DistributedForce, NoAnswer, distribute
 from simulation.engine.integrate import note_retraced
 from simulation.engine.outcome import measure_force_rms
-from simulation.engine.state import prepare_state
+from simulation.engine.starting import prepare_state
 from simulation.models import Checkpoint, Run
 from simulation.services.claims import LostClaim, claim_run
 from simulation.services.keeping import CancelAsked, Keeper

@@ -375,7 +375,7 @@ class TestBadOnes:
     def test_processes_that_know_no_images(self):
         request = engine.check_request("kepler", boundary="periodic", box=8.0)
         with pytest.raises(BadRequest, match="one worker"):
-            engine.state.prepare_state(request, engine.state.DirectSummation())
+            engine.prepare_state(request, engine.state.DirectSummation())
 
     def test_open_space_is_what_it_was(self):
         state = engine.prepare("kepler", boundary="open")
