@@ -170,7 +170,7 @@ class TestInMidRun:
         cancel(run, operator, thread)
 
     def test_no_transaction_is_open_while_it_computes(self, queued, monkeypatch):
-        run = queued("kepler", steps=100_000)
+        run = queued("kepler", steps=5_000)
         advance, open_ones = engine.advance, []
 
         def watched(*args, **kwargs):
