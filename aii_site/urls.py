@@ -9,6 +9,7 @@ from django.views.generic import TemplateView
 urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.account.urls")),
     path("accounts/second-factor/", include("allauth.mfa.urls")),
+    path("", include("tenants.single_sign_on.urls")),
     path("", include("tenants.sign_in.urls")),
     path("", include("tenants.urls")),
     path("", include("tenants.approvals.urls")),

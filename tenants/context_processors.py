@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from tenants import selectors
 from tenants.permissions import ALL_PERMISSIONS, has_permission
+from tenants.single_sign_on.services import list_enabled
 
 
 def tenancy(request: HttpRequest) -> dict[str, Any]:
@@ -19,6 +20,8 @@ def tenancy(request: HttpRequest) -> dict[str, Any]:
         "tenant": tenant,
         "membership": membership,
         "memberships": [],
+        # Asked for by the sign-in page alone.
+        "sign_on_providers": list_enabled,
         "debug_styleguide": settings.DEBUG,
     }
     context["perms_of"] = {

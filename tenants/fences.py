@@ -61,7 +61,7 @@ SHARED_ROWS = {
 # tenants, which nobody changes afterwards.
 _TENANT_WRITES = {
     "tenants_user": "UPDATE (password, last_login, session_epoch)",
-    "tenants_tenant": "UPDATE (second_factor_for_all)",
+    "tenants_tenant": "UPDATE (second_factor_for_all, single_sign_on_required)",
     "account_emailaddress": "INSERT, UPDATE",
     "totals_posting": "INSERT",
     "totals_opening": "INSERT",

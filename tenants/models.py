@@ -45,6 +45,8 @@ class Tenant(TenantMixin):
     provisioned_by = models.CharField(max_length=200)
     # Owners, auditors and whoever acts on conserved quantities need one anyway.
     second_factor_for_all = models.BooleanField(default=False)
+    # Owners may still use their passwords: the way back in when a provider is away.
+    single_sign_on_required = models.BooleanField(default=False)
 
     # The schema is made by services.provision_tenant, in the same transaction as this row.
     auto_create_schema = False

@@ -24,6 +24,7 @@ from tenants import selectors
 from tenants.context import current_schema, tenant_context
 from tenants.journal import Subject, note
 from tenants.models import Invitation, Membership, User
+from tenants.single_sign_on.models import IdentityProvider, Link
 from tests.cast import NOON
 
 Values = dict[str, Any]
@@ -150,6 +151,25 @@ def make_simulation(person: User) -> Values:
     return {"simulation_id": asked.pk}
 
 
+def make_provider(person: User) -> Values:
+    """An identity provider that is set up."""
+    made = IdentityProvider.objects.create(
+        kind="OIDC",
+        name=f"Provider {uuid4().hex[:8]}",
+        issuer="https://idp.example",
+        client_id="aii",
+        created_at=NOON,
+    )
+    return {"provider_id": made.pk}
+
+
+def make_provider_link(person: User) -> Values:
+    """A member's link with one."""
+    values = {**make_provider(person), "user_id": person.pk}
+    Link.objects.create(subject_sha256=uuid4().hex, linked_at=NOON, **values)
+    return values
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
@@ -157,6 +177,7 @@ MEMBER_PAGES = ("", "role/", "remove/")
 SESSION_PAGES = ("", "end/")
 SCENARIO_PAGES = ("", "edit/", "history/", "duplicate/", "delete/", "share/", "simulate/")
 SCENARIO_FILES = ("scenario.json", "scenario.csv", "scenario.xlsx")
+PROVIDER_PAGES = ("", "set-up/", "test/", "enable/", "disable/", "delete/")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
 # Route template -> function that makes the object in the current tenant and returns the route's
@@ -169,6 +190,8 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     "invitations/<uuid:invitation_id>/withdraw/": make_invitation,
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
     **{f"members/<uuid:user_id>/sessions/{page}": make_member for page in SESSION_PAGES},
+    **{f"sign-on/<uuid:provider_id>/{page}": make_provider for page in PROVIDER_PAGES},
+    "sign-on/<uuid:provider_id>/links/<uuid:user_id>/forget/": make_provider_link,
     **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
     **{f"roi/<uuid:scenario_id>/{page}": make_scenario for page in SCENARIO_PAGES},
     **{f"roi/<uuid:scenario_id>/{file}": make_scenario for file in SCENARIO_FILES},

@@ -109,6 +109,8 @@ SHARED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    # For its protocols; its tables are not made (MIGRATION_MODULES).
+    "allauth.socialaccount",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_cotton",
@@ -126,6 +128,7 @@ TENANT_APPS = [
     "audit",
     "audit.encryption",
     "tenants.approvals",
+    "tenants.single_sign_on",
     "monitoring",
     "simulation",
     "business",
@@ -235,6 +238,13 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = None
 # How long a proof is fresh enough for an act that wants to be confirmed.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+
+SOCIALACCOUNT_ADAPTER = "tenants.single_sign_on.adapter.SocialAccountAdapter"
+# Which account at a provider is which member stands in the tenant's own schema.
+MIGRATION_MODULES = {"socialaccount": None}
+# Host names of identity providers inside one's own network: those alone may have private addresses
+# and speak plain HTTP.
+AII_INNER_IDP_HOSTS = frozenset(os.environ.get("AII_INNER_IDP_HOSTS", "").lower().split())
 
 MFA_ADAPTER = "tenants.second_factors.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]

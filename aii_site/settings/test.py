@@ -11,6 +11,8 @@ ACCOUNT_RATE_LIMITS = False
 RATE_LIMITS = {name: (100_000, 100_000, away) for name, (_, _, away) in RATE_LIMITS.items()}  # noqa: F405
 # Redis shares two cores with everything that a test run starts.
 RATE_LIMIT_ANSWER_S = 10
+# The identity providers of the tests.
+AII_INNER_IDP_HOSTS = frozenset({"127.0.0.1"})
 # Static files straight from their folders: nothing to collect.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True

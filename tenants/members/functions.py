@@ -10,6 +10,9 @@ takes the code of an invitation, and:
   after comparing with the hash that the other function returns. That one counts how often it is
   asked, so that a code is no key to guess somebody's password with.
 
+Single sign-on may add a member, too, and only one without any account: it has no password, and no
+row of another tenant's person is opened by it (``tenants.single_sign_on.admission``).
+
 A trigger keeps a tenant from losing its last owner, whoever asks.
 """
 
@@ -86,9 +89,34 @@ BEGIN
 END $$;
 """
 
+JOIN_BY_SIGN_ON = """
+CREATE OR REPLACE FUNCTION public.aii_join_by_sign_on(
+    p_tenant_id bigint, p_email text, p_name text, p_role text, p_added_by text, p_at timestamptz
+) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    joined uuid;
+BEGIN
+    IF p_role NOT IN ('VIEWER', 'OPERATOR') THEN
+        RETURN NULL;
+    END IF;
+    -- '!' begins what no password matches.
+    INSERT INTO public.tenants_user (id, email, name, password, is_active, joined_at, session_epoch)
+        VALUES (gen_random_uuid(), p_email, p_name, '!' || gen_random_uuid(), true, p_at, 0)
+        ON CONFLICT (email) DO NOTHING
+        RETURNING id INTO joined;
+    IF joined IS NOT NULL THEN
+        INSERT INTO public.tenants_membership (user_id, tenant_id, role, added_at, added_by)
+            VALUES (joined, p_tenant_id, p_role, p_at, p_added_by);
+    END IF;
+    RETURN joined;
+END $$;
+"""
+
 _CALLABLE = (
     "public.aii_try_invitation(text, bigint, timestamptz)",
     "public.aii_accept_invitation(text, bigint, timestamptz, boolean, text, text)",
+    "public.aii_join_by_sign_on(bigint, text, text, text, text, timestamptz)",
 )
 
 
@@ -101,6 +129,7 @@ def statements(app_role: str) -> list[str]:
         KEEP_AN_OWNER,
         TRY_INVITATION,
         ACCEPT_INVITATION,
+        JOIN_BY_SIGN_ON,
         *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in _CALLABLE),
         *(f"GRANT EXECUTE ON FUNCTION {name} TO {app_role}" for name in _CALLABLE),
         "REVOKE ALL ON FUNCTION public.aii_keep_an_owner() FROM PUBLIC",

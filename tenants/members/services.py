@@ -21,6 +21,7 @@ from tenants.journal import Subject, note
 from tenants.models import Invitation, Membership
 from tenants.permissions import check_permission
 from tenants.sessions.services import end_sessions_here
+from tenants.single_sign_on.models import Link
 
 LIFETIME = timedelta(days=7)
 OPEN_MAX = 100
@@ -198,6 +199,7 @@ def remove(
         before={"role": target.role},
     )
     end_sessions_here(user_id=target.user_id)
+    Link.objects.filter(user_id=target.user_id).delete()
     _keeping_an_owner(target.delete)
 
 

@@ -3,6 +3,9 @@
 Owners and auditors always need one, and so does every act that the table of permissions marks
 (all that touches conserved quantities); a tenant may ask it of everybody. Acts marked for it also
 want to be confirmed: the strongest proof that the person has, within the last ten minutes.
+
+What an identity provider says counts inside its tenant. A person's password and factors are theirs
+in every tenant, so to change them needs a proof that no tenant's provider can make.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ from tenants.errors import Forbidden
 from tenants.middleware import refusal_response, wants_json
 from tenants.models import Tenant, User
 from tenants.permissions import Permission, needs_second_factor
+from tenants.selectors import list_places
+
+# The type of a second factor that an identity provider vouches for; and how allauth calls its word.
+PROVIDERS_FACTOR = "single_sign_on"
+_PROVIDERS_WORD = "socialaccount"
 
 
 class SecondFactorNeeded(Forbidden):
@@ -42,12 +50,33 @@ class SignInAgain(Forbidden):
     code = "sign_in_again"
 
 
+class OwnProofNeeded(Forbidden):
+    """The person showed nothing but an identity provider's word, and it does not reach so far."""
+
+    code = "own_proof_needed"
+
+
 def records_of(session: Mapping[str, Any] | Any, user_id: Any) -> list[dict[str, Any]]:
     """Return how this person proved who they are in this session."""
     if str(session.get(_AUTHENTICATION_METHODS_USER_SESSION_KEY)) != str(user_id):
         return []
     records = session.get(AUTHENTICATION_METHODS_SESSION_KEY)
     return records if isinstance(records, list) else []
+
+
+def entered_by(session: Mapping[str, Any] | Any) -> str:
+    """Return the id of the identity provider that a session was opened by; empty: by none."""
+    records = session.get(AUTHENTICATION_METHODS_SESSION_KEY)
+    words = [
+        str(record.get("provider"))
+        for record in (records if isinstance(records, list) else [])
+        if record.get("method") == _PROVIDERS_WORD
+    ]
+    return words[-1] if words else ""
+
+
+def _is_own(record: Mapping[str, Any]) -> bool:
+    return record.get("method") != _PROVIDERS_WORD and record.get("type") != PROVIDERS_FACTOR
 
 
 def used_second_factor(session: Mapping[str, Any] | Any, user_id: Any) -> bool:
@@ -72,17 +101,40 @@ def lacks_second_factor(
     return needed and not used_second_factor(session, membership.user_id)
 
 
-def proved_recently(request: HttpRequest) -> bool:
-    """Tell whether the person showed the strongest proof they have within the last minutes."""
+def proved_recently(request: HttpRequest, *, by_oneself: bool = False) -> bool:
+    """Tell whether the person showed the strongest proof they have within the last minutes.
+
+    ``by_oneself``: an identity provider's word is none.
+    """
     user = request.user
     if not isinstance(user, User):
         return False
     since_s = time.time() - settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
-    recent = [r for r in records_of(request.session, user.pk) if r.get("at", 0) > since_s]
+    recent = [
+        each
+        for each in records_of(request.session, user.pk)
+        if each.get("at", 0) > since_s and (_is_own(each) or not by_oneself)
+    ]
     if any(record.get("method") == "mfa" for record in recent):
         return True
     # Whoever knows a password must not be able to replace a factor with it.
     return bool(recent) and not has_second_factor(user)
+
+
+def may_change_credentials(request: HttpRequest) -> bool:
+    """Tell whether the person may change what they sign in with, here and in other tenants.
+
+    Who has nothing of their own yet and belongs here alone may begin by the provider's word.
+    """
+    if proved_recently(request, by_oneself=True):
+        return True
+    user = request.user
+    return (
+        isinstance(user, User)
+        and not get_adapter().get_own_methods(user)
+        and len(list_places(user)) == 1
+        and proved_recently(request)
+    )
 
 
 def guard(request: HttpRequest, permission: Permission) -> HttpResponse | None:
@@ -107,6 +159,22 @@ def confirm_first(request: HttpRequest) -> HttpResponse:
     """Ask for a fresh proof, and come back."""
     sentence = "Confirm that it is you. Nothing was changed yet."
     return _send(request, SignInAgain(sentence), confirm_address(request))
+
+
+def confirm_by_oneself_first(request: HttpRequest) -> HttpResponse:
+    """Ask for a proof that is the person's own, or say that there is none."""
+    assert isinstance(request.user, User)
+    own = get_adapter().get_own_methods(request.user)
+    if own:
+        sentence = "Confirm by what is your own. Nothing was changed yet."
+        return _send(request, SignInAgain(sentence), str(own[0]["url"]))
+    if len(list_places(request.user)) > 1:
+        refusal = OwnProofNeeded(
+            "You belong to other tenants, too, and entered here by single sign-on alone."
+            " Ask for a password by e-mail first (“Forgot your password?” on the sign-in page)."
+        )
+        return refusal_response(request, refusal)
+    return confirm_first(request)
 
 
 def confirm_address(request: HttpRequest) -> str:

@@ -29,6 +29,7 @@ from tenants.context import chosen
 from tenants.journal import Subject, Who, note, person
 from tenants.models import User
 from tenants.sessions import store
+from tenants.single_sign_on.models import IdentityProvider
 
 STRANGER = Who("stranger", "")
 
@@ -65,11 +66,15 @@ def _known(name: str) -> User | None:
 
 def on_signed_in(*, request: HttpRequest, user: User, **_: Any) -> None:
     """Write down who came in, and how they proved it."""
-    how = [
-        str(record.get("type") or record.get("provider") or record["method"])
-        for record in get_authentication_records(request, user)
-    ]
+    how = [_told(each) for each in get_authentication_records(request, user)]
     _write("session.opened", who=user, after={"proved_by": how})
+
+
+def _told(record: dict[str, Any]) -> str:
+    if record.get("provider"):
+        provider = IdentityProvider.objects.filter(pk=record["provider"]).first()
+        return f"{record.get('type', 'single_sign_on')}: {provider}"
+    return str(record.get("type") or record["method"])
 
 
 def on_signed_out(*, request: HttpRequest, user: User | None, **_: Any) -> None:

@@ -34,6 +34,7 @@ NASTY = [
 # Every name that a query or form of ours knows.
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
+    *["kind", "issuer", "client_id", "metadata_xml", "join_domains", "ticket", "SAMLResponse"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
     *["search", "sort", "with", "version", "from", "to", "days", "trials", "industry", "act"],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
