@@ -199,7 +199,7 @@ class _Layout:
     def _text(self, name: str, label: str, unit: str = "", help_text: str = "") -> Text:
         choices = _CHOICES.get(name, ())
         if name == "industry":
-            titles = tuple((key, each.title) for key, each in roi.INDUSTRIES.items())
+            titles = tuple((key, one.title) for key, one in roi.INDUSTRIES.items() if one.facts)
             choices = (("", "Not stated"), *titles)
             if self.values.get(name, "") not in dict(choices):
                 choices = (*choices, (self.values[name], self.values[name]))

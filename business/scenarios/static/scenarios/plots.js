@@ -31,12 +31,12 @@ function layout(rest) {
 const title = (text) => ({ title: { text, standoff: 10 } });
 const COLOURS = ["--series-1", "--series-3", "--series-4", "--ok", "--maintenance"];
 
-function flow() {
+function flow(box) {
   const bars = Object.entries(data.benefits).map(([name, y], i) => ({ type: "bar", name, x: data.years, y, marker: { color: colour(COLOURS[i]) } }));
   const costs = Object.entries(data.costs).map(([name, y], i) => ({ type: "bar", name, x: data.years, y, marker: { color: colour("--series-2"), opacity: i ? 0.55 : 1 } }));
   const tax = data.tax.some((value) => value) ? [{ type: "bar", name: "Tax", x: data.years, y: data.tax, marker: { color: colour("--unknown") } }] : [];
   const sum = { type: "scatter", mode: "lines+markers", name: "Running sum", x: data.years, y: data.cumulative, line: { color: colour("--text"), width: 2 } };
-  return [[...bars, ...costs, ...tax, sum], layout({ barmode: "relative", xaxis: { ...title("year"), dtick: data.years.length > 12 ? 5 : 1 }, yaxis: { ...title(data.currency), tickformat: "~s" }, hovermode: "x unified" })];
+  return [[...bars, ...costs, ...tax, sum], layout({ barmode: "relative", height: box.clientWidth < 480 ? 460 : 340, xaxis: { ...title("year"), dtick: data.years.length > 12 ? 5 : 1 }, yaxis: { ...title(data.currency), tickformat: "~s" }, hovermode: "x unified" })];
 }
 
 function fan() {
