@@ -25,6 +25,7 @@ from tenants.context import current_schema, tenant_context
 from tenants.journal import Subject, note
 from tenants.models import Invitation, Membership, User
 from tenants.single_sign_on.models import IdentityProvider, Link
+from tenants.second_roles.models import SecondRole
 from tests.cast import NOON
 
 Values = dict[str, Any]
@@ -170,6 +171,24 @@ def make_provider_link(person: User) -> Values:
     return values
 
 
+def make_second_role(person: User) -> Values:
+    """A second role that a member has; given by somebody else of the tenant."""
+    tenant = selectors.get_tenant(current_schema())
+    members = Membership.objects.select_related("user").filter(tenant=tenant).order_by("pk")
+    giver, taker = members[:2]
+    given = SecondRole.objects.create(
+        user=taker.user,
+        user_email=taker.user.email,
+        role="VIEWER",
+        reason="A holiday.",
+        granted_at=timezone.now(),
+        granted_by=giver.user,
+        granted_by_email=giver.user.email,
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+    return {"second_role_id": given.pk}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
@@ -188,6 +207,7 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"approvals/<uuid:request_id>/{page}": make_request for page in REQUEST_PAGES},
     **{f"members/<uuid:user_id>/{page}": make_member for page in MEMBER_PAGES},
     "invitations/<uuid:invitation_id>/withdraw/": make_invitation,
+    "members/second-roles/<uuid:second_role_id>/end/": make_second_role,
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
     **{f"members/<uuid:user_id>/sessions/{page}": make_member for page in SESSION_PAGES},
     **{f"sign-on/<uuid:provider_id>/{page}": make_provider for page in PROVIDER_PAGES},

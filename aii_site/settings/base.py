@@ -129,6 +129,7 @@ TENANT_APPS = [
     "audit.encryption",
     "tenants.approvals",
     "tenants.single_sign_on",
+    "tenants.second_roles",
     "monitoring",
     "simulation",
     "business",

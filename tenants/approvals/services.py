@@ -16,6 +16,7 @@ from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.journal import Subject, note, process
 from tenants.models import Membership, User
 from tenants.permissions import check_permission, has_permission
+from tenants.second_roles.use import note_use
 
 State = ApprovalRequest.State
 WAITING_MAX = 100
@@ -79,6 +80,7 @@ def ask(
     """
     wanted = KINDS[kind]
     check_permission(membership, wanted.ask)
+    note_use(membership, wanted.ask, requested_at)
     text = write_parameters(parameters)
     expire_requests(expired_at=requested_at)
     if ApprovalRequest.objects.filter(state=State.WAITING).count() >= WAITING_MAX:
@@ -209,6 +211,8 @@ def _lock_waiting(
     if not request.is_open(at):
         was = "expired" if request.state == State.WAITING else request.get_state_display().lower()
         raise NotWaiting(f"Request {request.short_id} is {was} already.")
+    if not must_be_own:
+        note_use(membership, KINDS[request.kind].approve, at)
     return request
 
 

@@ -20,6 +20,8 @@ from tenants.errors import Conflict, Invalid, NotFound
 from tenants.journal import Subject, note
 from tenants.models import Invitation, Membership
 from tenants.permissions import check_permission
+from tenants.second_roles.models import SecondRole
+from tenants.second_roles.selectors import list_uncovered
 from tenants.sessions.services import end_sessions_here
 from tenants.single_sign_on.models import Link
 
@@ -66,6 +68,12 @@ class RoleChangedMeanwhile(Conflict):
     code = "role_changed_meanwhile"
 
 
+class DutiesConflict(Conflict):
+    """One person would hold two duties that nobody holds together."""
+
+    code = "duties_conflict"
+
+
 class LastOwner(Conflict):
     """A tenant keeps an owner."""
 
@@ -89,7 +97,7 @@ def invite(
     """
     check_permission(membership, MANAGE)
     email = _clean_email(email)
-    _check_role(role)
+    check_role(role)
     if Membership.objects.filter(tenant=membership.tenant_id, user__email=email).exists():
         raise AlreadyMember(f"{email} belongs to this tenant already.")
     openly = Invitation.objects.filter(
@@ -155,15 +163,21 @@ def change_role(
 
     ``seen_role`` is the one that the person who acts was shown. Raises ``PermissionDenied``,
     ``NotYours`` for oneself, ``MemberUnknown``, ``Invalid``, ``RoleUnchanged``,
-    ``RoleChangedMeanwhile`` and ``LastOwner``. Locks the member's row.
+    ``RoleChangedMeanwhile``, ``DutiesConflict`` and ``LastOwner``. Locks the member's row.
     """
-    target = _lock(membership, user_id)
-    _check_role(role)
+    target = lock_member(membership, user_id)
+    check_role(role)
     was = target.role
     if was != seen_role:
         raise RoleChangedMeanwhile("Somebody has changed this role meanwhile. Load the page again.")
     if role == was:
         raise RoleUnchanged(f"{target.user.email} is {target.get_role_display().lower()} already.")
+    uncovered = list_uncovered(role, target.user_id, changed_at)
+    if uncovered:
+        raise DutiesConflict(
+            f"With the second role that {target.user.email} has, this one would join duties that "
+            f"nobody holds together. {uncovered[0].why} End the second role first."
+        )
     target.role = role
     _keeping_an_owner(lambda: target.save(update_fields=["role"]))
     note(
@@ -186,7 +200,7 @@ def remove(
     ``confirmation`` is the member's e-mail, typed. Raises as ``change_role`` does, and
     ``NotConfirmed``. Locks the member's row.
     """
-    target = _lock(membership, user_id)
+    target = lock_member(membership, user_id)
     if confirmation.strip().lower() != target.user.email:
         raise NotConfirmed("Type the person's e-mail exactly. Nothing was changed.")
     subject = Subject("person", str(target.user_id), target.user.email)
@@ -198,6 +212,7 @@ def remove(
         at=removed_at,
         before={"role": target.role},
     )
+    SecondRole.objects.filter(user=target.user_id, ended_at=None).update(ended_at=removed_at)
     end_sessions_here(user_id=target.user_id)
     Link.objects.filter(user_id=target.user_id).delete()
     _keeping_an_owner(target.delete)
@@ -208,7 +223,8 @@ def hash_code(code: str) -> str:
     return sha256(code.strip().encode()).hexdigest()
 
 
-def _lock(membership: Membership, user_id: UUID) -> Membership:
+def lock_member(membership: Membership, user_id: UUID) -> Membership:
+    """Return somebody else of the same tenant, the row locked, for who may manage members."""
     target = (
         Membership.objects.select_for_update(of=("self",))
         .select_related("user")
@@ -234,7 +250,8 @@ def _keeping_an_owner(write: Callable[[], object]) -> None:
         ) from None
 
 
-def _check_role(role: str) -> None:
+def check_role(role: str) -> None:
+    """Raise ``Invalid`` for what is no role."""
     if role not in Membership.Role.values:
         raise Invalid(f"There is no role {role!r}. Choose one of the list.")
 

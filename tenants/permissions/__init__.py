@@ -3,6 +3,7 @@
 from tenants.permissions.guards import GUARDS, require_permission
 from tenants.permissions.predicates import (
     ALL_PERMISSIONS,
+    EXTRA_ROLES,
     NotYours,
     PermissionDenied,
     check_permission,
@@ -10,6 +11,7 @@ from tenants.permissions.predicates import (
     find_permission,
     has_permission,
     needs_second_factor,
+    only_looks,
     permissions_of,
 )
 from tenants.permissions.table import CONDITIONS, CONFLICTS, PERMISSIONS, ROLES, Permission
@@ -18,6 +20,7 @@ __all__ = [
     "ALL_PERMISSIONS",
     "CONDITIONS",
     "CONFLICTS",
+    "EXTRA_ROLES",
     "GUARDS",
     "PERMISSIONS",
     "ROLES",
@@ -29,6 +32,7 @@ __all__ = [
     "find_permission",
     "has_permission",
     "needs_second_factor",
+    "only_looks",
     "permissions_of",
     "require_permission",
 ]

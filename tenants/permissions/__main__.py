@@ -18,7 +18,7 @@ def render() -> str:
         "",
         "<!-- Written by `python -m tenants.permissions` from tenants/permissions/table.py. -->",
         "",
-        "A person has one role in each tenant.",
+        "A person has one role in each tenant, and for a while a second one beside it.",
         "",
         "| role | what for | second factor |",
         "|---|---|---|",
@@ -42,6 +42,9 @@ def render() -> str:
         "| one | the other | why |",
         "|---|---|---|",
         *(f"| `{each.first}` | `{each.second}` | {each.why} |" for each in CONFLICTS),
+        "",
+        "Two roles join such duties only by an exception: given by another person, with a reason,"
+        " for at most 30 days.",
         "",
         "A session is good on one host; a removed or disabled member is out with the next request,"
         " and out of an open",

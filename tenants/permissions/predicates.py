@@ -4,7 +4,7 @@ where the permission has conditions, with the object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import rules
@@ -15,6 +15,7 @@ from tenants.permissions.table import (
     CONFLICTS,
     PERMISSIONS,
     ROLES,
+    VIEWER,
     Conflict,
     Permission,
 )
@@ -26,6 +27,8 @@ _BY_NAME = {permission.name: permission for permission in PERMISSIONS}
 _ROLES = {role.name: role for role in ROLES}
 _REFUSALS = {condition.name: condition.refusal for condition in CONDITIONS}
 ALL_PERMISSIONS = frozenset(_BY_NAME)
+# Who else may give a member a role: each returns the names of roles beside the member's own.
+EXTRA_ROLES: list[Callable[[Membership], frozenset[str]]] = []
 
 
 class PermissionDenied(Forbidden):
@@ -68,10 +71,16 @@ def not_asked_by_oneself(membership: Membership, obj: Any) -> bool | None:
 _CONDITIONS = {each.name: each for each in (own_tenant, not_oneself, not_asked_by_oneself)}
 
 
+def _extra(membership: Membership) -> frozenset[str]:
+    return frozenset().union(*(find(membership) for find in EXTRA_ROLES))
+
+
 def _holds(permission: Permission) -> Any:
     @rules.predicate(f"holds:{permission.name}")
     def holds(membership: Membership | None) -> bool:
-        return membership is not None and membership.role in permission.roles
+        if membership is None:
+            return False
+        return membership.role in permission.roles or bool(_extra(membership) & permission.roles)
 
     return holds
 
@@ -111,9 +120,15 @@ def check_permission(membership: Membership | None, name: str, obj: Any = None) 
 
 def needs_second_factor(membership: Membership, name: str | None = None) -> bool:
     """Tell whether the role, or the permission where one is named, asks for a second factor."""
-    return _ROLES[membership.role].needs_second_factor or (
+    roles = {membership.role, *_extra(membership)}
+    return any(_ROLES[role].needs_second_factor for role in roles) or (
         name is not None and find_permission(name).needs_second_factor
     )
+
+
+def only_looks(membership: Membership) -> bool:
+    """Tell whether the member has no role but that of a viewer."""
+    return {membership.role, *_extra(membership)} == {VIEWER}
 
 
 def permissions_of(role: str) -> frozenset[str]:

@@ -22,6 +22,7 @@ from tenants.errors import NotFound
 from tenants.journal import Subject, note, process
 from tenants.models import Membership, User
 from tenants.origin import client_ip
+from tenants.permissions import only_looks
 from tenants.sessions import store
 from tenants.sessions.models import PersonSession
 
@@ -68,7 +69,7 @@ def idle_s_max(membership: Membership | None) -> float | None:
 
     Whoever may do more than look has a limit.
     """
-    if membership is None or membership.role == Membership.Role.VIEWER:
+    if membership is None or only_looks(membership):
         return None
     return float(settings.AII_IDLE_MINUTES * 60)
 
