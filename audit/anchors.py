@@ -15,8 +15,14 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.x509 import load_pem_x509_certificates
 from django.conf import settings
-from rfc3161_client import TimestampRequestBuilder, decode_timestamp_response
+from rfc3161_client import (
+    TimestampRequestBuilder,
+    VerificationError,
+    VerifierBuilder,
+    decode_timestamp_response,
+)
 from rfc3161_client.base import HashAlgorithm
 
 from audit.checkpoint import parse_text, signed_text
@@ -117,7 +123,7 @@ def _post(note: str, at: datetime) -> bytes:
 
 
 def _stamp(note: str, at: datetime) -> bytes:
-    """Return the authority's answer; who verifies it needs the authority's certificates."""
+    """Return the authority's answer, verified where its root certificates are at hand."""
     request = (
         TimestampRequestBuilder().data(note.encode()).hash_algorithm(HashAlgorithm.SHA256).build()
     )
@@ -127,7 +133,25 @@ def _stamp(note: str, at: datetime) -> bytes:
         raise ValueError(f"the authority refused: status {response.status}")
     if response.tst_info.message_imprint.message != sha256(note.encode()).digest():
         raise ValueError("the authority stamped something else")
+    if settings.AII_LOG_TSA_ROOTS:
+        verify_stamp(answer, note, Path(settings.AII_LOG_TSA_ROOTS), nonce=request.nonce)
     return answer
+
+
+def verify_stamp(token: bytes, note: str, roots: Path, *, nonce: int | None = None) -> datetime:
+    """Return when an authority below one of the root certificates (PEM) stamped a head.
+
+    Raises ``ValueError`` for any other authority, head or nonce, and ``OSError`` without the file.
+    """
+    builder = VerifierBuilder() if nonce is None else VerifierBuilder().nonce(nonce)
+    for certificate in load_pem_x509_certificates(roots.read_bytes()):
+        builder = builder.add_root_certificate(certificate)
+    try:
+        response = decode_timestamp_response(token)
+        builder.build().verify_message(response, note.encode())
+    except VerificationError as refusal:
+        raise ValueError(f"the time stamp does not verify: {refusal}") from None
+    return response.tst_info.gen_time
 
 
 def _send(url: str, content: bytes, kind: str) -> bytes:

@@ -24,8 +24,8 @@ from tenants import selectors
 from tenants.context import current_schema, tenant_context
 from tenants.journal import Subject, note
 from tenants.models import Invitation, Membership, User
-from tenants.single_sign_on.models import IdentityProvider, Link
 from tenants.second_roles.models import SecondRole
+from tenants.single_sign_on.models import IdentityProvider, Link
 from tests.cast import NOON
 
 Values = dict[str, Any]

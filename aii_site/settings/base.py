@@ -46,6 +46,7 @@ AII_LOG_NAME = os.environ.get("AII_LOG_NAME") or f"{AII_BASE_HOST}/log"
 AII_LOG_KEY_FILE = os.environ.get("AII_LOG_KEY_FILE", "")
 AII_LOG_PUBLIC_FILE = os.environ.get("AII_LOG_PUBLIC_FILE", "")
 AII_LOG_ANCHOR_URL = os.environ.get("AII_LOG_ANCHOR_URL", "")
+AII_LOG_TSA_ROOTS = os.environ.get("AII_LOG_TSA_ROOTS", "")
 AII_LOG_TSA_URL = os.environ.get("AII_LOG_TSA_URL", "")
 
 # What a running embedded installation wrote down. Not read beside a DATABASE_URL: the web server of
