@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("simulation.urls")),
     path("", include("business.studies.urls")),
     path("", include("business.scenarios.urls")),
+    path("", include("business.roadmap.urls")),
 ]
 
 if settings.DEBUG:

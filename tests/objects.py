@@ -13,6 +13,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
+from business.roadmap import services as roadmap
+from business.roadmap.models import Phase
 from business.roi import INDUSTRIES
 from business.scenarios import services as scenarios
 from business.scenarios.models import ScenarioVersion
@@ -189,6 +191,19 @@ def make_second_role(person: User) -> Values:
     return {"second_role_id": given.pk}
 
 
+def make_plan(person: User) -> Values:
+    """The default plan, once."""
+    phases = list(Phase.objects.all()) or roadmap.create_plan(
+        acting_user=person, starts_on=NOON.date(), created_at=NOON
+    )
+    return {"phase_id": phases[0].pk}
+
+
+def make_task(person: User) -> Values:
+    """A task of the plan."""
+    return {"task_id": Phase.objects.get(pk=make_plan(person)["phase_id"]).tasks.all()[0].pk}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
@@ -208,6 +223,8 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"members/<uuid:user_id>/{page}": make_member for page in MEMBER_PAGES},
     "invitations/<uuid:invitation_id>/withdraw/": make_invitation,
     "members/second-roles/<uuid:second_role_id>/end/": make_second_role,
+    **{f"roadmap/phases/<uuid:phase_id>/{page}": make_plan for page in ("", "new-task/")},
+    **{f"roadmap/tasks/<uuid:task_id>/{page}": make_task for page in ("", "delete/")},
     **{f"alerts/<uuid:alert_id>/{page}": make_alert for page in ALERT_PAGES},
     **{f"members/<uuid:user_id>/sessions/{page}": make_member for page in SESSION_PAGES},
     **{f"sign-on/<uuid:provider_id>/{page}": make_provider for page in PROVIDER_PAGES},

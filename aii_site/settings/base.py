@@ -135,6 +135,7 @@ TENANT_APPS = [
     "simulation",
     "business",
     "business.scenarios",
+    "business.roadmap",
 ]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 

@@ -144,6 +144,8 @@ PERMISSIONS = (
     ),
     Permission("roi.edit", "Make, change, share and delete ROI scenarios.", WORKERS),
     Permission("roi.open_link", "Open an ROI scenario that somebody shared.", EVERYBODY),
+    Permission("roadmap.view", "See the adoption roadmap, and take it away as a file.", EVERYBODY),
+    Permission("roadmap.edit", "Make the adoption roadmap and change it.", WORKERS),
     Permission("tenants.view_members", "See the members and the roles.", OVERSEERS),
     Permission(
         "tenants.manage_members",

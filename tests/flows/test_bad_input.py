@@ -35,6 +35,7 @@ NASTY = [
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
     *["kind", "issuer", "client_id", "metadata_xml", "join_domains", "ticket", "SAMLResponse"],
+    *["title", "owner", "due_on", "starts_on", "ends_on", "VERIFIED_RUNS", "DRILLS_CAUGHT"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
     *["search", "sort", "with", "version", "from", "to", "days", "trials", "industry", "act"],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
@@ -52,6 +53,7 @@ FINE = {200, 204, 302, 400, 404, 405, 409, 422}
 # To open an entry of the log or to take a run's files away is itself recorded, and only that.
 READ_ON_RECORD = {
     *(f"roi/<uuid:scenario_id>/{file}" for file in objects.SCENARIO_FILES),
+    *("roadmap/roadmap.csv", "roadmap/roadmap.json"),
     "audit/<int:number>/",
     *(f"runs/<uuid:run_id>/{file}" for file in ("summary.json", "state.npz", "state.csv")),
 }
@@ -93,6 +95,8 @@ def test_hostile_queries_and_methods_are_answered_and_write_nothing(
     after = objects.fingerprint("acme")
     if route[0] in READ_ON_RECORD:
         assert after.pop("audit_entry") != before.pop("audit_entry")
+        # The first entry about somebody brings the key that seals it.
+        del after["encryption_datakey"], before["encryption_datakey"]
     assert after == before
 
 
