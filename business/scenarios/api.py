@@ -28,23 +28,25 @@ ON_A_PAGE = 100
 @require_permission("roi.view")
 def compute(request: HttpRequest) -> HttpResponse:
     """Answer with the results of the document in the body; nothing is saved."""
+    if request.content_type != "application/json":
+        return _problem(
+            415,
+            "Unsupported Media Type",
+            "Send the document as application/json.",
+            code="not_json",
+        )
     try:
         return JsonResponse(results.compute(parse(request.body)))
     except roi.BadInput as refusal:
         problems = [
             {"field": problem.field, "detail": problem.sentence} for problem in refusal.problems
         ]
-        return JsonResponse(
-            {
-                "type": "about:blank",
-                "title": "Unprocessable Content",
-                "status": 422,
-                "detail": str(refusal),
-                "code": "bad_scenario",
-                "problems": problems,
-            },
-            status=422,
-            content_type="application/problem+json",
+        return _problem(
+            422,
+            "Unprocessable Content",
+            str(refusal),
+            code="bad_scenario",
+            problems=problems,
         )
 
 
@@ -69,6 +71,14 @@ def scenario(request: HttpRequest, scenario_id: UUID) -> HttpResponse:
     version = version_asked_for(request, scenario_id)
     return JsonResponse(
         {**_summary(version), "document": version.document, "results": version.results}
+    )
+
+
+def _problem(status: int, title: str, detail: str, **more: Any) -> HttpResponse:
+    return JsonResponse(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail, **more},
+        status=status,
+        content_type="application/problem+json",
     )
 
 

@@ -19,9 +19,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator:
-    """A headless Chromium; without one these tests are skipped, or fail where CI demands them."""
+    """A headless Chromium; without one these tests are skipped, or fail where CI demands them.
+
+    It ends with this folder's tests: while Playwright waits for the next call, Django takes every
+    test for a coroutine, which may not use the database.
+    """
     executable = find_chromium()
     if executable is None:
         sentence = "No Chromium was found: install one, or name it in CHROMIUM."
@@ -36,7 +40,7 @@ def chromium() -> Iterator:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
     home = Path(tempfile.mkdtemp(prefix="aii-browser-"))
     running = start_site(home)

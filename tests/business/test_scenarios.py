@@ -295,6 +295,8 @@ def test_the_interface_computes_what_the_page_does_and_refuses_in_sentences(
     refused = compute(json.dumps(full(horizon_years=0)))
     assert refused.status_code == 422
     assert refused.json()["problems"][0]["field"] == "horizon_years"
-    for hostile in ("", "[" * 9000, '{"name": NaN}', '{"a":1,"a":2}', "\x00"):
+    for hostile in ("[" * 9000, '{"name": NaN}', '{"a":1,"a":2}', "\x00"):
         assert compute(hostile).status_code == 422
+    for not_json in ({"name": "as a form"}, {}):
+        assert client.post("/api/v1/roi/compute", not_json).status_code == 415
     assert Scenario.objects.count() == 1

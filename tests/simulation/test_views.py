@@ -121,9 +121,9 @@ class TestNewRun:
         with tenant_context("acme"):
             asked = ApprovalRequest.objects.get()
             assert not Run.objects.exists()
+            assert asked.reason == "The yearly drill."
         assert answer["Location"] == asked.get_absolute_url()
         assert asked.parameters["fault"] == expected | {"relative_size": 0.001}
-        assert asked.reason == "The yearly drill."
 
     @pytest.mark.parametrize(
         ("field", "value"),

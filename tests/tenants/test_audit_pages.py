@@ -372,6 +372,7 @@ class TestBundle:
         client = client_for(auditor, acme)
         assert client.post("/audit/export/", {"format": "bundle"}).status_code == 409
         key_file.unlink()
+        key_file.with_name("log-keys.json").unlink()
         assert client.post("/audit/export/", {"format": "bundle"}).status_code == 503
         with tenant_context("acme"):
             assert actions() == []
