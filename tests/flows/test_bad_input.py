@@ -49,7 +49,7 @@ NAMES = [
         "softening",
     ],
 ]
-FINE = {200, 204, 302, 400, 404, 405, 409, 422}
+FINE = {200, 204, 302, 400, 404, 405, 409, 415, 422}
 # To open an entry of the log or to take a run's files away is itself recorded, and only that.
 READ_ON_RECORD = {
     *(f"roi/<uuid:scenario_id>/{file}" for file in objects.SCENARIO_FILES),

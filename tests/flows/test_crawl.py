@@ -40,7 +40,7 @@ REFUSALS = {
     "sign_in_again",
 }
 # What a view answers to somebody whom it lets in, with an unknown id or an empty form.
-LET_IN = {200, 204, 302, 400, 404, 409, 422, 503}
+LET_IN = {200, 204, 302, 400, 404, 409, 415, 422, 503}
 
 
 def is_worth_it(who: str, on: str, proof: str, for_all: bool) -> bool:
