@@ -102,7 +102,16 @@ def wait_for_phase(page, phase: str, timeout_s: float = 15) -> None:
     page.wait_for_selector(f"body[data-connection={phase}]", timeout=timeout_s * 1000)
 
 
+# A colour on its way from one theme to the other has the contrast of neither.
+SETTLED = """async () => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const turning = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  await Promise.all(turning.map((each) => each.finished.catch(() => null)));
+}"""
+
+
 def findings(page) -> list[str]:
+    page.evaluate(SETTLED)
     violations = Axe().run(page).response["violations"]
     return [f"{v['id']}: {node['html']}" for v in violations for node in v["nodes"]]
 
