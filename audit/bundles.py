@@ -109,7 +109,7 @@ def write_bundle(
     file.write(',\n "entries": [')
     for count, entry in enumerate(_entries(window, shows)):
         file.write(",\n" if count else "\n")
-        json.dump(entry, file, ensure_ascii=False)
+        file.write(json.dumps(entry, ensure_ascii=False))
     file.write("\n]}\n")
 
 

@@ -38,7 +38,7 @@ def write_json(file: IO[str], entries: Iterable[Entry]) -> int:
     file.write("[")
     for row in _rows(entries):
         file.write(",\n" if count else "\n")
-        json.dump(row, file, ensure_ascii=False)
+        file.write(json.dumps(row, ensure_ascii=False))
         count += 1
     file.write("\n]\n")
     return count

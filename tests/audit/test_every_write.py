@@ -26,65 +26,120 @@ NOTES = {"note", "record", "note_in_log"}
 
 
 class Function:
-    def __init__(self, name: str, node: ast.AST) -> None:
-        self.name = name
+    """One function: whether it writes, and what it calls.
+
+    Calls are by full name where the module's imports tell it (``a.b.c``), else ``.name``: a method
+    of something.
+    """
+
+    def __init__(self, name: str, node: ast.AST, known: dict[str, str], *, is_method: bool) -> None:
+        self.name, self.is_method = name, is_method
         self.calls: set[str] = set()
         self.writes = False
+        self._known = known
         for each in ast.walk(node):
             if isinstance(each, ast.Call):
                 self._see(each)
             if isinstance(each, ast.Constant) and isinstance(each.value, str):
                 self.writes |= bool(SQL.match(each.value))
 
+    @property
+    def own(self) -> str:
+        return self.name.rsplit(".", 1)[1]
+
+    @property
+    def notes(self) -> bool:
+        return any(call.rsplit(".", 1)[1] in NOTES for call in self.calls)
+
+    def reaches(self, other: Function) -> bool:
+        return other.name in self.calls or (other.is_method and f".{other.own}" in self.calls)
+
     def _see(self, call: ast.Call) -> None:
-        function = call.func
-        if isinstance(function, ast.Name):
-            self.calls.add(function.id)
-        elif isinstance(function, ast.Attribute):
-            self.calls.add(function.attr)
-            on = ast.unparse(function.value)
-            self.writes |= function.attr in WRITES
-            self.writes |= function.attr in WRITES_ON_A_QUERY and bool(QUERY.search(on))
+        self.calls.add(self._full(call.func))
+        if isinstance(call.func, ast.Attribute):
+            on = ast.unparse(call.func.value)
+            self.writes |= call.func.attr in WRITES
+            self.writes |= call.func.attr in WRITES_ON_A_QUERY and bool(QUERY.search(on))
         # partial(function, …) and on_commit(function) call it, too.
         for argument in call.args:
-            if isinstance(argument, ast.Name):
-                self.calls.add(argument.id)
+            if not (full := self._full(argument)).startswith(".") or self._is_own(argument):
+                self.calls.add(full)
+
+    def _full(self, called: ast.expr) -> str:
+        if isinstance(called, ast.Name):
+            return self._known.get(called.id, f"builtins.{called.id}")
+        if not isinstance(called, ast.Attribute):
+            return "."
+        first, _, rest = ast.unparse(called.value).partition(".")
+        if first in self._known and re.fullmatch(r"[\w.]*", rest):
+            return ".".join(filter(None, (self._known[first], rest, called.attr)))
+        return f".{called.attr}"
+
+    @staticmethod
+    def _is_own(called: ast.expr) -> bool:
+        return isinstance(called, ast.Attribute) and ast.unparse(called.value) in ("self", "cls")
+
+
+def names_of(module: str, tree: ast.Module) -> dict[str, str]:
+    """Return what each name of a module stands for, in full."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            known |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.Import):
+            known |= {each.asname: each.name for each in node.names if each.asname}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            known[node.name] = f"{module}.{node.name}"
+    return known
 
 
 def read_functions(files: dict[str, str]) -> list[Function]:
-    found = []
+    found, handed_on = [], {}
     for module, source in files.items():
-        for node in ast.walk(ast.parse(source)):
+        tree = ast.parse(source)
+        known = names_of(module, tree)
+        if module.endswith(".__init__"):
+            package = module.removesuffix(".__init__")
+            handed_on |= {f"{package}.{name}": full for name, full in known.items()}
+        for node in ast.walk(tree):
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                     owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
-                    found.append(Function(f"{module}.{owner}{child.name}", child))
+                    found.append(
+                        Function(
+                            f"{module}.{owner}{child.name}", child, known, is_method=bool(owner)
+                        )
+                    )
+    for function in found:
+        function.calls = {handed_on.get(call, call) for call in function.calls}
     return found
 
 
 def silent_writers(functions: list[Function]) -> set[str]:
     """Return the names of functions that write without an entry."""
-    by_name = defaultdict(list)
-    for function in functions:
-        by_name[function.name.rsplit(".", 1)[1]].append(function)
+    by_name, methods = {each.name: each for each in functions}, defaultdict(list)
+    for each in functions:
+        if each.is_method:
+            methods[f".{each.own}"].append(each)
+
+    def find(call: str) -> Function | None:
+        # A method that several classes have, or every model, says nothing.
+        if call[1:] in WRITES | WRITES_ON_A_QUERY:
+            return None
+        several = methods.get(call, [])
+        return several[0] if len(several) == 1 else by_name.get(call)
 
     def reaches_note(function: Function, seen: frozenset[str]) -> bool:
-        if function.calls & NOTES:
+        if function.notes:
             return True
-        return any(
-            reaches_note(called, seen | {function.name})
-            for name in function.calls
-            for called in by_name.get(name, [])
-            # A name that many things bear says nothing.
-            if called.name not in seen and len(by_name[name]) == 1
-        )
+        called = [each for each in map(find, function.calls) if each and each.name not in seen]
+        return any(reaches_note(each, seen | {function.name}) for each in called)
 
     def is_told_by_callers(function: Function, depth: int = 0) -> bool:
-        own = function.name.rsplit(".", 1)[1]
-        callers = [each for each in functions if own in each.calls and each is not function]
+        callers = [each for each in functions if each.reaches(function) and each is not function]
         return bool(callers) and all(
-            each.calls & NOTES or (depth < 2 and is_told_by_callers(each, depth + 1))
-            for each in callers
+            each.notes or (depth < 2 and is_told_by_callers(each, depth + 1)) for each in callers
         )
 
     return {
@@ -121,6 +176,18 @@ def test_every_write_leaves_an_entry_or_is_listed_with_its_reason():
     assert sorted(found - set(listed)) == [], "these write and leave no entry"
     assert sorted(set(listed) - found) == [], "these are listed and leave one, or are gone"
     assert all(len(reason.split()) >= 3 for reason in listed.values())
+
+
+def test_a_name_that_others_bear_hides_nothing():
+    files = {
+        "room.views": "from room import services\ndef delete():\n    note()\n    services.delete()",
+        "room.services": "def delete():\n    thing.save()",
+        "other.services": "def delete():\n    thing.save()\ndef clean():\n    rows.delete()",
+    }
+    assert silent_writers(read_functions(files)) == {
+        "other.services.delete",
+        "other.services.clean",
+    }
 
 
 @pytest.mark.parametrize(
