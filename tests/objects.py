@@ -258,12 +258,11 @@ def fingerprint(schema: str) -> dict[str, str]:
             " ('django_migrations', 'person_session') AND tablename !~ '^audit_entry_'",
             [schema],
         )
-        tables = [row[0] for row in cursor.fetchall()]
-        prints = {}
-        for table in tables:
-            rows = f'SELECT t::text AS line FROM "{schema}"."{table}" t'
-            cursor.execute(
-                f"SELECT md5(coalesce(string_agg(line, chr(10) ORDER BY line), '')) FROM ({rows}) r"
+        cursor.execute(
+            " UNION ALL ".join(
+                f"SELECT '{table}', md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), ''))"
+                f' FROM "{schema}"."{table}" t'
+                for (table,) in cursor.fetchall()
             )
-            prints[table] = cursor.fetchone()[0]
-    return prints
+        )
+        return dict(cursor.fetchall())

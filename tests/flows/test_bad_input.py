@@ -104,18 +104,20 @@ def test_hostile_queries_and_methods_are_answered_and_write_nothing(
 GOOD = {("seed", "0"), ("fault_body", "0"), ("softening", "0")}
 # Any text is a reason, but not one without end or with what no database keeps.
 GOOD |= {("fault_reason", value) for value in NASTY if value != "\x00" and len(value) <= 500}
-BAD_FIELDS = [
-    pytest.param(name, value, id=f"{name}-{value[:12]!a}")
+BAD_FIELDS = {
+    name: [
+        value
+        for value in NASTY[1:]
+        if (name, value) not in GOOD and not (value.isdecimal() and not value.isascii())
+    ]
     for name in NAMES[NAMES.index("bodies") :]
-    for value in NASTY[1:]
-    if (name, value) not in GOOD and not (value.isdecimal() and not value.isascii())
-]
+}
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", BAD_FIELDS)
 def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
-    name, value, acme, operator, client_for
+    name, acme, operator, client_for
 ):
     form = {
         "scenario": "plummer",
@@ -130,10 +132,12 @@ def test_one_bad_field_of_the_run_form_is_named_and_nothing_is_written(
         "fault_size": "0.001",
         "fault_reason": "The yearly drill.",
     }
+    client = client_for(operator, acme)
     before = objects.fingerprint("acme")
-    response = client_for(operator, acme).post("/runs/new/", {**form, name: value})
-    assert response.status_code == 422, response.status_code
-    assert b"field-error" in response.content or b"error" in response.content
+    for value in BAD_FIELDS[name]:
+        response = client.post("/runs/new/", {**form, name: value})
+        assert response.status_code == 422, (value, response.status_code)
+        assert b"field-error" in response.content or b"error" in response.content, value
     assert objects.fingerprint("acme") == before
 
 
