@@ -21,7 +21,7 @@ CREATE TABLE audit_entry (
     details_digest bytea NOT NULL,
     -- Lines of the leaf: no line break, no free text, no e-mail address.
     CONSTRAINT audit_entry_plain CHECK (
-        kind ~ '^[a-z][a-z0-9-]{0,31}$' AND action <> '' AND who_kind <> ''
+        kind ~ '^[a-z][a-z0-9-]*$' AND length(kind) <= 32 AND action <> '' AND who_kind <> ''
         AND concat(action, who_kind, who_id, subject_type, subject_id) ~ '^[A-Za-z0-9._:/+-]+$'
         AND greatest(length(action), length(who_kind), length(who_id), length(subject_type), length(subject_id)) <= 200
     ),

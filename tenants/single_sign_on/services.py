@@ -125,10 +125,12 @@ def configure(
     """Set a provider up, or change it. ``protocol`` holds the columns of its kind.
 
     Who was linked at another issuer is linked no more; a changed connection counts as untested.
-    Locks the row.
+    When its second factor counts no longer, whoever came through it is out. Locks the row.
     """
     provider = _lock(provider_id)
     before = _told(provider)
+    if provider.factor_counts and not rules.factor_counts:
+        _end_sessions_through(provider, acting_user)
     is_other = any(getattr(provider, name) != value for name, value in protocol.items())
     if protocol.get("issuer", provider.issuer) != provider.issuer:
         provider.links.all().delete()

@@ -15,7 +15,15 @@ from tenants.sessions.models import PersonSession
 from tenants.single_sign_on import services
 from tenants.single_sign_on.models import IdentityProvider
 from tests.cast import NOON, PASSWORD
-from tests.tenants.sign_on.conftest import browser, by_oidc, by_saml, is_in, nobody_entered, start
+from tests.tenants.sign_on.conftest import (
+    STAY_OUT,
+    browser,
+    by_oidc,
+    by_saml,
+    is_in,
+    nobody_entered,
+    start,
+)
 from tests.tenants.test_second_factors import INDEX, give_app
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +142,23 @@ class TestSecondFactor:
         by_oidc(client, row, oidc_idp, auditor.email)
         # An auditor needs one for every page.
         assert is_in(client) == is_enough
+
+    def test_who_came_by_it_is_out_once_it_counts_no_longer(
+        self, oidc_idp, with_oidc, client_for, owner, auditor, acme
+    ):
+        row = with_oidc(owner, rules=COUNTS)
+        oidc_idp.claims = {"amr": ["mfa"]}
+        client, other = browser(), client_for(auditor, acme)
+        by_oidc(client, row, oidc_idp, auditor.email)
+        with tenant_context("acme"):
+            services.configure(
+                acting_user=owner,
+                provider_id=row.pk,
+                rules=STAY_OUT,
+                protocol={},
+                changed_at=NOON,
+            )
+        assert [is_in(each) for each in (client, other)] == [False, True]
 
     @pytest.mark.parametrize("is_enough", [True, False])
     def test_so_does_that_of_saml(self, saml_idp, with_saml, owner, auditor, is_enough):
