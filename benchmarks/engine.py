@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks._report import Row, publish
 from simulation import engine
 from simulation.engine import kernels
-from simulation.engine.distribution import DistributedForce
+from simulation.engine.distribution import distribute
 from simulation.engine.outcome import measure_force_rms
 from simulation.engine.starting import prepare_state
 
@@ -316,18 +316,16 @@ def workers() -> tuple[list[Row], list[str]]:
 def shared_evaluation(accuracy: float | None, many: int) -> tuple[float, float]:
     """Return the wall time and the critical path's CPU time of an evaluation."""
     force = "direct" if accuracy is None else "fmm"
-    with DistributedForce(
-        workers=many, transport="processes", force=force, accuracy=accuracy
-    ) as shared:
-        request = engine.check_request(
-            "plummer",
-            bodies=MANY,
-            seed=1,
-            steps=1,
-            force=force,
-            accuracy=accuracy,
-            softening=SOFTENING,
-        )
+    request = engine.check_request(
+        "plummer",
+        bodies=MANY,
+        seed=1,
+        steps=1,
+        force=force,
+        accuracy=accuracy,
+        softening=SOFTENING,
+    )
+    with distribute(request, workers=many, transport="processes") as shared:
         state = prepare_state(request, shared)
         turns = 1 if accuracy is None else TURNS
         (wall_s,) = interleave(turns, lambda: seconds_of(lambda: state.evaluate(-1)))

@@ -52,7 +52,7 @@ from simulation.engine import kernels
 from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, fma, kernel
 from simulation.engine.errors import BadRequest
 from simulation.engine.forces import Kick
-from simulation.engine.forces.direct import RowSummation
+from simulation.engine.forces.direct import PairSummation
 
 if TYPE_CHECKING:
     from simulation.engine.requests import Request
@@ -264,56 +264,69 @@ def interpolate(dx, dy, dz, table, weight, slope, found):
 
 
 @kernel
-def periodic_kicks(
-    x, sink, source, softening2, per_charge, pair_bits, first, last, box, table, k_q, u_q
-):
-    """Write kicks (3, N) and potentials (N,) of the bodies first <= i < last in a periodic box.
-
-    As ``pair_kicks``, which see; ``box`` is the side L, a power of two.
-    """
-    n = sink.size
+def _add_pair(bodies, law, box, table, i, j, scratch, partial, ledger):
+    """Add what two bodies and all their images do to each other; return the bits seen."""
+    x, sink, source = bodies
+    softening2, per_charge = law
+    weight, slope, found, d = scratch
     inverse_box = 1.0 / box
-    weight = np.empty((3, 4))
-    slope = np.empty((3, 4))
-    found = np.empty(4)
+    for a in range(3):
+        d[a] = x[a, j] - x[a, i]
+        d[a] -= box * np.rint(d[a] * inverse_box)
+    interpolate(
+        d[0] * inverse_box, d[1] * inverse_box, d[2] * inverse_box, table, weight, slope, found
+    )
+    r2 = fma(d[0], d[0], fma(d[1], d[1], fma(d[2], d[2], softening2)))
+    inverse = 1.0 / np.sqrt(r2)
+    inverse2 = inverse * inverse
+    # Both kicks of two bodies with mass are opposite integers; without mass one pulls nobody.
+    mutual = source[i] > 0.0 and source[j] > 0.0
     seen = nb.int64(0)
-    for i in range(first, last):
+    for way in range(1 if mutual else 2):
+        at, other, sign = (j, i, -1.0) if way else (i, j, 1.0)
+        cc = sink[at] * source[other]
+        w = cc * inverse * inverse2
+        far = cc * inverse_box * inverse_box
         for a in range(3):
-            k_q[a, i] = 0
-        u_q[i] = 0
-        for j in range(n):
-            if j == i:
-                continue
-            dx = x[0, j] - x[0, i]
-            dy = x[1, j] - x[1, i]
-            dz = x[2, j] - x[2, i]
-            dx -= box * np.rint(dx * inverse_box)
-            dy -= box * np.rint(dy * inverse_box)
-            dz -= box * np.rint(dz * inverse_box)
-            interpolate(
-                dx * inverse_box, dy * inverse_box, dz * inverse_box, table, weight, slope, found
-            )
-            r2 = fma(dx, dx, fma(dy, dy, fma(dz, dz, softening2)))
-            cc = sink[i] * source[j]
-            inverse = 1.0 / np.sqrt(r2)
-            inverse2 = inverse * inverse
-            w = cc * inverse * inverse2
-            far = cc * inverse_box * inverse_box
-            for a in range(3):
-                d = dx if a == 0 else (dy if a == 1 else dz)
-                if 2.0 * np.abs(d) != box:
-                    pull = fma(w, d, -(far * found[a + 1]))
-                    k_q[a, i] += bits_of(pull + ROUNDER) - ROUNDER_BITS
-            u = cc * fma(found[0], inverse_box, inverse) * per_charge
-            u_q[i] += bits_of(u + ROUNDER) - ROUNDER_BITS
-            # At least the size of each component, and of the potential.
-            seen |= bits_of(fma(cc, inverse2, far * _GRADIENT_MAX) + ROUNDER)
-            seen |= bits_of(np.abs(u) + ROUNDER)
+            if 2.0 * np.abs(d[a]) != box:
+                pull = sign * fma(w, d[a], -(far * found[a + 1]))
+                kick = bits_of(pull + ROUNDER) - ROUNDER_BITS
+                partial[a, at] += kick
+                if mutual:
+                    partial[a, other] -= kick
+        u = cc * fma(found[0], inverse_box, inverse) * per_charge
+        potential = bits_of(u + ROUNDER) - ROUNDER_BITS
+        partial[3, at] += potential
+        ledger[0] += potential
+        if mutual:
+            partial[3, other] += potential
+            ledger[0] += potential
+        # At least the size of each component, and of the potential.
+        seen |= bits_of(fma(cc, inverse2, far * _GRADIENT_MAX) + ROUNDER)
+        seen |= bits_of(np.abs(u) + ROUNDER)
+    return seen
+
+
+@kernel
+def add_periodic_tiles(
+    x, sink, source, softening2, per_charge, pair_bits, tiles, box, table, partial, ledger
+):
+    """Do what ``tiles.add_tiles`` does, which see, in a periodic box; ``box`` is the side L, a
+    power of two, ``table`` from ``ewald_table``.
+    """
+    scratch = np.empty((3, 4)), np.empty((3, 4)), np.empty(4), np.empty(3)
+    bodies, law = (x, sink, source), (softening2, per_charge)
+    seen = nb.int64(0)
+    for t in range(tiles.shape[0]):
+        first, last, begin, end = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
+        for i in range(first, last):
+            for j in range(i + 1 if first == begin else begin, end):
+                seen |= _add_pair(bodies, law, box, table, i, j, scratch, partial, ledger)
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 
-class PeriodicSummation(RowSummation):
-    """The exact sum over all pairs and all their images, rows shared out among ``threads``."""
+class PeriodicSummation(PairSummation):
+    """The exact sum over all pairs and all their images; each pair is computed once."""
 
     def __init__(self, box: float, softening_tu: float, threads: int = 1) -> None:
         """Take the side of the box in length units, a power of two, and the softening."""
@@ -325,24 +338,23 @@ class PeriodicSummation(RowSummation):
     def _table(self) -> np.ndarray:
         return ewald_table(self._softening)
 
-    def rows(
-        self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int
+    def add_tiles(
+        self, x: np.ndarray, kick: Kick, tiles: np.ndarray, total: np.ndarray, ledger: np.ndarray
     ) -> bool:
-        """Write the kicks of the bodies first <= i < last; return whether all were in range."""
+        """Add tiles; see ``PairSummation``."""
         return bool(
-            periodic_kicks(
+            add_periodic_tiles(
                 x,
                 kick.sink,
                 kick.source,
                 kick.softening2,
                 kick.potential_per_charge,
                 kick.pair_bits,
-                first,
-                last,
+                tiles,
                 self.box,
                 self._table,
-                k_q,
-                u_q,
+                total,
+                ledger,
             )
         )
 

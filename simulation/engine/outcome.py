@@ -11,17 +11,16 @@ import numpy as np
 
 from simulation.engine.archive import Archive
 from simulation.engine.cost import chunk_steps
-from simulation.engine.distribution import DistributedForce, Report
+from simulation.engine.distribution import Report, distribute
 from simulation.engine.errors import BadRequest, NoAnswer
 from simulation.engine.forces import Force
-from simulation.engine.forces.direct import DirectSummation, RowSummation
 from simulation.engine.integrate import advance, note_retraced, rewind, turn_round
 from simulation.engine.integrators import REAL_METHODS
 from simulation.engine.laws import Violation, summary
 from simulation.engine.provenance import describe_run
 from simulation.engine.requests import Fault, Request, check_fault
 from simulation.engine.starting import prepare_state
-from simulation.engine.state import State, make_force
+from simulation.engine.state import State, make_force, make_summation
 
 # Long enough that a chunk's own cost does not count, short enough to be told of and to be stopped.
 _CHUNK_S = 0.1
@@ -127,13 +126,8 @@ def run(
         raise BadRequest(
             f"The integrator {request.integrator} runs in one process; ask for one worker."
         )
-    with DistributedForce(
-        workers=workers,
-        transport=transport,
-        strategy=strategy,
-        threads=threads,
-        force=request.force,
-        accuracy=request.accuracy,
+    with distribute(
+        request, workers=workers, transport=transport, strategy=strategy, threads=threads
     ) as force:
         outcome = _run_state(_state_of(request, start, force), *options)
         return replace(outcome, distribution=force.report)
@@ -201,7 +195,7 @@ def measure_force_rms(state: State, sample: int = _SAMPLE) -> float:
     kick = state.kicks[-1]
     found_q = np.zeros_like(state.k_q)
     state.force.evaluate(state.x, kick, found_q, np.zeros_like(state.u_q))
-    summation = state.force if isinstance(state.force, RowSummation) else DirectSummation()
+    summation = make_summation(state.request)
     chosen = np.unique(np.linspace(0, state.bodies - 1, sample).astype(np.int64))
     exact, potential = np.zeros_like(state.k_q), np.zeros_like(state.u_q)
     for i in chosen:

@@ -77,7 +77,7 @@ class Request:
     @property
     def runs_on_one_process(self) -> bool:
         """Whether its forces cannot be shared out among processes."""
-        return self.integrator in REAL_METHODS or self.box is not None
+        return self.integrator in REAL_METHODS
 
     @property
     def evaluations(self) -> int:

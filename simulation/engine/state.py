@@ -25,7 +25,7 @@ from simulation.engine.collisions import (
 )
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
-from simulation.engine.forces.direct import FEW, DirectSummation
+from simulation.engine.forces.direct import FEW, DirectSummation, PairSummation
 from simulation.engine.forces.user import (
     ROUND_OFF,
     UserForce,
@@ -85,8 +85,8 @@ class State(IntegerState):
         self.p_q = p_q
         self.force: Force = force if force is not None else make_force(request)
         self.grid = grid_of(request)
-        if request.box is not None and not isinstance(self.force, PeriodicSummation):
-            raise BadRequest("A periodic box is summed by one process; ask for one worker.")
+        if getattr(self.force, "box", None) != request.box:
+            raise BadRequest("The force must know the box of the run, its side and its images.")
         # The side of a periodic box in quanta, 0 in open space.
         self.side_q = 0 if request.box is None else BOX_QUANTA
         if self.side_q:
@@ -380,6 +380,11 @@ def make_force(request: Request, threads: int = 1) -> Force:
 
         force: Force = FastMultipole(accuracy=request.accuracy, threads=threads)
         return force
+    return make_summation(request, threads)
+
+
+def make_summation(request: Request, threads: int = 1) -> PairSummation:
+    """Return the exact sum over all pairs of a request's space."""
     if request.box is not None:
         return PeriodicSummation(request.box, request.softening_tu, threads)
     return DirectSummation(threads)

@@ -25,6 +25,7 @@ from simulation.engine.distribution.protocol import (
     SABOTAGES,
     Answer,
     Event,
+    ForceLaw,
     Order,
     RanksLost,
     Report,
@@ -54,7 +55,7 @@ _WRONG_SUMS_MAX = 3
 
 
 class DistributedForce:
-    """A ``Force`` computed by ``workers`` ranks; the bits are those of one process.
+    """The ``Force`` of a law computed by ``workers`` ranks; the bits are those of one process.
 
     ``transport`` is ``mpi``, ``processes``, ``in_process``, or ``auto``: the first of these that
     works here (``report.transport`` and ``report.remarks`` tell). ``strategy``: see ``shares``.
@@ -70,8 +71,7 @@ class DistributedForce:
         transport: str = "auto",
         strategy: str = "load",
         threads: int = 1,
-        force: str = "direct",
-        accuracy: float | None = None,
+        law: ForceLaw | None = None,
         spot_share: float = SPOT_SHARE,
         timeout_s: float = TIMEOUT_S,
         sabotage: tuple[Sabotage, ...] = (),
@@ -80,7 +80,9 @@ class DistributedForce:
         _check(workers, strategy, spot_share, timeout_s, sabotage)
         self._number = 0
         self._step = 0
-        self._work = make_work(force, accuracy)
+        law = law or ForceLaw()
+        self.box = law.box
+        self._work = make_work(law)
         self._strategy = strategy
         self._spot_share = spot_share
         self._workers = workers
@@ -89,7 +91,7 @@ class DistributedForce:
         # Before the ranks start: what has to be compiled is compiled once.
         self._desk.warm_up()
         parts = self._work.parts
-        setup = Setup(workers, threads, force, accuracy, parts, timeout_s, sabotage)
+        setup = Setup(workers, threads, law, parts, timeout_s, sabotage)
         self._transport, remarks = open_transport(transport, setup)
         self.report = Report(self._transport.name, strategy, workers, threads, remarks)
         for rank in set(range(workers)) - set(self.members):
@@ -285,9 +287,7 @@ class DistributedForce:
 
 def distribute(request: Request, *, workers: int, **options: Any) -> DistributedForce:
     """Return the force of a request on ``workers`` ranks; for ``options`` see the class."""
-    return DistributedForce(
-        workers=workers, force=request.force, accuracy=request.accuracy, **options
-    )
+    return DistributedForce(workers=workers, law=ForceLaw.of(request), **options)
 
 
 def _check(

@@ -23,7 +23,7 @@ class InProcessRanks:
         """Make the ranks."""
         self._desks = {
             rank: Desk(
-                make_work(setup.force, setup.accuracy, setup.threads),
+                make_work(setup.law, setup.threads),
                 rank,
                 setup.sabotage_of(rank),
             )

@@ -30,6 +30,24 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from simulation.engine.forces import Kick
+from simulation.engine.requests import Request
+
+
+@dataclass(frozen=True)
+class ForceLaw:
+    """Which force ranks compute: direct or fmm with its accuracy; direct perhaps in a box of that
+    side, whose images are softened by ``softening_tu``.
+    """
+
+    name: str = "direct"
+    accuracy: float | None = None
+    box: float | None = None
+    softening_tu: float = 0.0
+
+    @staticmethod
+    def of(request: Request) -> ForceLaw:
+        """Return the force of a request."""
+        return ForceLaw(request.force, request.accuracy, request.box, request.softening_tu)
 
 
 @dataclass(frozen=True)

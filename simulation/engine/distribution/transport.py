@@ -10,6 +10,7 @@ import numpy as np
 
 from simulation.engine.distribution.protocol import (
     Answer,
+    ForceLaw,
     Order,
     Sabotage,
     TransportUnavailable,
@@ -28,8 +29,7 @@ class Setup:
 
     workers: int
     threads: int
-    force: str
-    accuracy: float | None
+    law: ForceLaw
     parts: int
     timeout_s: float
     sabotage: tuple[Sabotage, ...] = ()

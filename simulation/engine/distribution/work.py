@@ -10,11 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
+from simulation.engine.boundaries import PeriodicSummation
 from simulation.engine.distribution.balance import imbalance
-from simulation.engine.distribution.protocol import Answer, Order, Sabotage, Terms
+from simulation.engine.distribution.protocol import Answer, ForceLaw, Order, Sabotage, Terms
 from simulation.engine.distribution.shares import Tiles
 from simulation.engine.fmm import tree
-from simulation.engine.forces.tiles import add_tiles
+from simulation.engine.forces import Kick
+from simulation.engine.forces.direct import DirectSummation, PairSummation
 
 _WORD, _HALF = 2**64, 2**63
 _FLIPPED_BIT = 20
@@ -57,13 +59,14 @@ class Work(Protocol):
 
 
 class DirectWork:
-    """Direct summation: a task is a pair of blocks of bodies, both directions."""
+    """A sum over all pairs: a task is a pair of blocks of bodies, both directions."""
 
     parts = 1
     in_runs = False
 
-    def __init__(self, threads: int) -> None:
-        """Take the threads of this rank."""
+    def __init__(self, summation: PairSummation, threads: int) -> None:
+        """Take what sums pairs, and the threads of this rank."""
+        self._summation = summation
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "rank") if threads > 1 else None
 
@@ -119,19 +122,14 @@ class DirectWork:
 
     def _add_tiles(self, bounds: np.ndarray, partial: np.ndarray, ledger: np.ndarray) -> bool:
         terms = self._terms
-        return bool(
-            add_tiles(
-                self._x,
-                self._sink,
-                self._source,
-                terms.softening2,
-                terms.potential_per_charge,
-                terms.pair_bits,
-                bounds,
-                partial[0],
-                ledger,
-            )
+        kick = Kick(
+            self._sink,
+            self._source,
+            terms.softening2,
+            terms.potential_per_charge,
+            terms.pair_bits,
         )
+        return self._summation.add_tiles(self._x, kick, bounds, partial[0], ledger)
 
 
 class Desk:
@@ -241,13 +239,15 @@ def look_at(partial: np.ndarray, source: np.ndarray) -> tuple[int, int, int, int
     return x, y, z, (rest + _HALF) % _WORD - _HALF
 
 
-def make_work(force: str, accuracy: float | None, threads: int = 1) -> Work:
-    """Return the tasks of a request's force, done by so many threads."""
-    if force == "fmm":
+def make_work(law: ForceLaw, threads: int = 1) -> Work:
+    """Return the tasks of a force, done by so many threads."""
+    if law.name == "fmm":
         from simulation.engine.distribution.multipole import MultipoleWork
 
-        return MultipoleWork(accuracy, threads)
-    return DirectWork(threads)
+        return MultipoleWork(law.accuracy, threads)
+    if law.box is not None:
+        return DirectWork(PeriodicSummation(law.box, law.softening_tu), threads)
+    return DirectWork(DirectSummation(), threads)
 
 
 def _morton_order(x: np.ndarray) -> np.ndarray:

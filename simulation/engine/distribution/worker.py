@@ -96,9 +96,7 @@ class SharedMemory:
 
 def serve(mailbox: Mailbox, plane: Plane, rank: int, setup: Setup) -> None:
     """Do what the coordinator orders until it is gone."""
-    desk = Desk(
-        make_work(setup.force, setup.accuracy, setup.threads), rank, setup.sabotage_of(rank)
-    )
+    desk = Desk(make_work(setup.law, setup.threads), rank, setup.sabotage_of(rank))
     desk.warm_up()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         mailbox.send(Hello(rank, os.getpid(), platform.node()))

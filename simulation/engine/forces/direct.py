@@ -75,8 +75,10 @@ def pair_kicks(x, sink, source, softening2, potential_per_charge, pair_bits, fir
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 
-class RowSummation(ABC):
-    """A sum over all pairs, O(N^2), whose rows are shared out among ``threads``."""
+class PairSummation(ABC):
+    """A sum over all pairs, O(N^2), each computed once, whose tiles are shared out among
+    ``threads``.
+    """
 
     def __init__(self, threads: int = 1) -> None:
         """Take the number of threads; they are started when there is work for them."""
@@ -84,19 +86,41 @@ class RowSummation(ABC):
         self._pool: ThreadPoolExecutor | None = None
 
     @abstractmethod
+    def add_tiles(
+        self, x: np.ndarray, kick: Kick, tiles: np.ndarray, total: np.ndarray, ledger: np.ndarray
+    ) -> bool:
+        """Add kicks and potentials of tiles (T, 4) to ``total`` (4, N), and the potentials' sum to
+        ``ledger`` (1,); return whether all were in range. See ``tiles.add_tiles``.
+        """
+
+    def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
+        """Write kicks (3, N) and potentials (N,); see ``Force``."""
+        begun, n = time.perf_counter(), kick.sink.size
+        threads = self._threads_for(n)
+        tiles = _cut_into_tiles(n, threads)
+
+        def add(share: np.ndarray) -> tuple[bool, np.ndarray]:
+            total = np.zeros((4, n), np.int64)
+            return self.add_tiles(x, kick, share, total, np.zeros(1, np.int64)), total
+
+        shares = [np.ascontiguousarray(tiles[t::threads]) for t in range(threads)]
+        done = self._share_out([partial(add, share) for share in shares])
+        total = sum((own for _, own in done[1:]), done[0][1])
+        k_q[:], u_q[:] = total[:3], total[3]
+        return Evaluation(
+            all(within for within, _ in done), timings_s={"near": time.perf_counter() - begun}
+        )
+
     def rows(
         self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int
     ) -> bool:
         """Write the kicks of the bodies first <= i < last; return whether all were in range."""
-
-    def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
-        """Write kicks (3, N) and potentials (N,); see ``Force``."""
-        begun = time.perf_counter()
         n = kick.sink.size
-        threads = self._threads_for(n)
-        cuts = itertools.pairwise([n * share // threads for share in range(threads + 1)])
-        within = self._share_out([partial(self.rows, x, kick, k_q, u_q, a, b) for a, b in cuts])
-        return Evaluation(all(within), timings_s={"near": time.perf_counter() - begun})
+        total = np.zeros((4, n), np.int64)
+        tiles = [[first, last, 0, first], [first, last, first, last], [first, last, last, n]]
+        within = self.add_tiles(x, kick, np.array(tiles), total, np.zeros(1, np.int64))
+        k_q[:, first:last], u_q[first:last] = total[:3, first:last], total[3, first:last]
+        return within
 
     def _threads_for(self, bodies: int) -> int:
         return max(1, min(self.threads, bodies * bodies // _PAIRS_OF_A_THREAD))
@@ -109,31 +133,23 @@ class RowSummation(ABC):
         return [task.result() for task in [self._pool.submit(some) for some in work]]
 
 
-class DirectSummation(RowSummation):
-    """The exact sum over all pairs in open space; each pair is computed once."""
+class DirectSummation(PairSummation):
+    """The exact sum over all pairs in open space."""
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,); see ``Force``."""
-        n = kick.sink.size
-        if n < FEW:
+        if kick.sink.size >= FEW:
             return super().evaluate(x, kick, k_q, u_q)
         begun = time.perf_counter()
+        within = self.rows(x, kick, k_q, u_q, 0, kick.sink.size)
+        return Evaluation(within, timings_s={"near": time.perf_counter() - begun})
+
+    def add_tiles(
+        self, x: np.ndarray, kick: Kick, tiles: np.ndarray, total: np.ndarray, ledger: np.ndarray
+    ) -> bool:
+        """Add tiles; see ``PairSummation``."""
         given = (x, kick.sink, kick.source, kick.softening2, kick.potential_per_charge)
-        threads = self._threads_for(n)
-        tiles = _cut_into_tiles(n, threads)
-
-        def add(share: np.ndarray) -> tuple[bool, np.ndarray]:
-            total = np.zeros((4, n), np.int64)
-            within = add_tiles(*given, kick.pair_bits, share, total, np.zeros(1, np.int64))
-            return bool(within), total
-
-        shares = [np.ascontiguousarray(tiles[t::threads]) for t in range(threads)]
-        done = self._share_out([partial(add, share) for share in shares])
-        total = sum((own for _, own in done[1:]), done[0][1])
-        k_q[:], u_q[:] = total[:3], total[3]
-        return Evaluation(
-            all(within for within, _ in done), timings_s={"near": time.perf_counter() - begun}
-        )
+        return bool(add_tiles(*given, kick.pair_bits, tiles, total, ledger))
 
     def rows(
         self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray, first: int, last: int

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation import engine
-from simulation.engine.distribution import DistributedForce, NoAnswer, Sabotage
+from simulation.engine.distribution import DistributedForce, NoAnswer, Sabotage, distribute
 from simulation.engine.distribution.arena import Arena, create_arena
 from simulation.engine.distribution.mpi_launch import find_mpirun
 from simulation.engine.distribution.protocol import SABOTAGES, TransportUnavailable
@@ -39,7 +39,7 @@ def alone(request):
 
 def run(request, **options):
     """Run a request on ranks; return its last state and the report."""
-    with DistributedForce(force=request.force, accuracy=request.accuracy, **options) as force:
+    with distribute(request, **options) as force:
         state = engine.prepare_state(request, force)
         engine.advance(state, request.steps)
     return state, force.report
@@ -96,6 +96,23 @@ class TestSameDigest:
         request = request_for(integrator=integrator)
         state, _ = run(request, workers=3, transport="in_process")
         assert state.digest() == alone(request).digest()
+
+    @pytest.mark.parametrize("transport", ["in_process", "processes", OVER_MPI])
+    @pytest.mark.parametrize("strategy", ["load", "locality"])
+    def test_in_a_periodic_box(self, transport, strategy):
+        request = request_for(boundary="periodic", box=64.0, softening=0.5)
+        state, report = run(request, workers=3, strategy=strategy, transport=transport)
+        assert state.digest() == alone(request).digest()
+        assert report.spot_checks > 0
+
+    def test_in_a_box_that_the_ranks_do_not_know(self):
+        in_box, open_space = request_for(boundary="periodic", box=64.0), request_for()
+        for known, other in ((open_space, in_box), (in_box, open_space)):
+            with (
+                distribute(known, workers=1, transport="in_process") as force,
+                pytest.raises(engine.BadRequest, match="must know the box"),
+            ):
+                engine.prepare_state(other, force)
 
     @pytest.mark.parametrize("scenario", ["kepler", "figure_eight"])
     def test_with_fewer_bodies_than_ranks(self, scenario):
