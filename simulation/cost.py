@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from simulation import engine
-from simulation.engine.cost import Speed, measure_multipole_s, measure_periodic_s
+from simulation.engine.cost import Speed, measure_multipole, measure_periodic_s
 from simulation.models import Run
 
 WHOLE_S_MAX = 60.0
 STRETCHES_S_MAX = 600.0
 SAMPLE_EVERY = 10
+# Bodies from which a run is shared out among processes, where the settings ask for it.
+BODIES_SHARED_MIN = 2048
 _COST = {
     Run.Proof.WHOLE: 3.0,
     Run.Proof.STRETCHES: 2.0,
@@ -52,14 +54,27 @@ class Cost:
     step_s: float
 
 
-def estimate_cost(request: engine.Request) -> Cost:
-    """Return what a checked request costs on this machine.
+def processes_of(request: engine.Request, workers: int | None) -> int:
+    """Return how many processes share a run's forces: as many as it asks for, or the settings.
+
+    Small runs are faster on one.
+    """
+    if request.runs_on_one_process:
+        return 1
+    if workers is None:
+        return settings.AII_RUN_WORKERS if request.bodies >= BODIES_SHARED_MIN else 1
+    return workers
+
+
+def estimate_cost(request: engine.Request, workers: int | None = None) -> Cost:
+    """Return what a checked request costs on this machine, on so many ``workers``.
 
     A web server never times it while somebody waits (see ``warm_up``): before it has, a slow
     machine is assumed.
     """
     if is_measured(request) or settings.AII_PROCESS != "web":
-        forward_s = engine.estimate_cost_s(request)
+        processes = processes_of(request, workers)
+        forward_s = engine.estimate_cost_s(request, workers=processes)
     else:
         forward_s = _assumed_s(request)
     if not request.is_reversible:
@@ -94,5 +109,5 @@ def measure(kind: ForceKind) -> None:
     elif isinstance(kind, str):
         measure_periodic_s()
     else:
-        measure_multipole_s(kind)
+        measure_multipole(kind)
     _measured.add(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -16,19 +17,36 @@ _FEW_STEPS, _MANY_STEPS = 2000, 4
 # Direct summation goes another way from FEW bodies on.
 _BODIES, _MANY_BODIES = 3 * FEW // 4, 2 * FEW
 _MULTIPOLE_BODIES = 4096
+# Stages of the multipole method that processes share out; trees and moments each has its own.
+_SHARED = ("traversal", "far", "near", "downward")
 _PERIODIC_BODIES, _PERIODIC_BOX = 64, 128.0
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a step of one force evaluation: a fixed part, and one for each interaction."""
+    """Seconds of a step of one force evaluation: a fixed part, and one for each interaction.
+
+    Processes share the interactions out, not the rest.
+    """
 
     step_s: float
     interaction_s: float
 
-    def of_step(self, bodies: int, evaluations: int = 1) -> float:
+    def of_step(self, bodies: int, evaluations: int = 1, processes: float = 1.0) -> float:
         """Return the seconds of one verified step."""
-        return self.step_s + self.interaction_s * bodies * bodies * evaluations
+        return self.step_s + self.interaction_s * bodies * bodies * evaluations / processes
+
+
+@dataclass(frozen=True)
+class MultipoleSpeed:
+    """Seconds of a step for each body: what each process does again, and what they share out."""
+
+    repeated_s: float
+    shared_s: float
+
+    def of_step(self, bodies: int, processes: float = 1.0) -> float:
+        """Return the seconds of one verified step."""
+        return bodies * (self.repeated_s + self.shared_s / processes)
 
 
 @cache
@@ -49,13 +67,20 @@ def measure_speed_of_many() -> Speed:
 
 
 @cache
-def measure_multipole_s(accuracy: float) -> float:
-    """Time a step of the fast multipole method; return its seconds for each body.
+def measure_multipole(accuracy: float) -> MultipoleSpeed:
+    """Time a step of the fast multipole method.
 
     Some 0.2 s in all, and several seconds of compiling on a machine's first use.
     """
     request = check_request("plummer", bodies=_MULTIPOLE_BODIES, force="fmm", accuracy=accuracy)
-    return _seconds_of_a_step(prepare_state(request), 1) / _MULTIPOLE_BODIES
+    state = prepare_state(request)
+    step_s = _seconds_of_a_step(state, 1)
+    before = dict(state.timings_s)
+    advance(state, 1)
+    spent_s = {stage: state.timings_s[stage] - before[stage] for stage in before}
+    share = sum(spent_s[stage] for stage in _SHARED) / sum(spent_s.values())
+    body_s = step_s / _MULTIPOLE_BODIES
+    return MultipoleSpeed((1.0 - share) * body_s, share * body_s)
 
 
 @cache
@@ -70,12 +95,13 @@ def measure_periodic_s() -> float:
     return _seconds_of_a_step(prepare_state(request), 1) / _PERIODIC_BODIES**2
 
 
-def estimate_cost_s(request: Request, *, retrace: bool = False) -> float:
+def estimate_cost_s(request: Request, *, retrace: bool = False, workers: int = 1) -> float:
     """Return the seconds that a run is expected to take here; a retraced run costs twice as much.
 
-    An estimate for one thread of a machine that does nothing else.
+    An estimate for ``workers`` processes of one thread each on a machine that does nothing else;
+    more of them than it has cores share these.
     """
-    seconds = _step_s(request) * request.steps
+    seconds = _step_s(request, min(workers, _cores())) * request.steps
     return 2.0 * seconds if retrace else seconds
 
 
@@ -84,13 +110,17 @@ def chunk_steps(state: State, seconds: float) -> int:
     return max(1, int(seconds / _step_s(state.request)))
 
 
-def _step_s(request: Request) -> float:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _step_s(request: Request, processes: int = 1) -> float:
     if request.accuracy is not None:
-        return measure_multipole_s(request.accuracy) * request.bodies
+        return measure_multipole(request.accuracy).of_step(request.bodies, processes)
     if request.box is not None:
-        return measure_periodic_s() * request.bodies**2 * request.evaluations
+        return measure_periodic_s() * request.bodies**2 * request.evaluations / processes
     speed = measure_speed() if request.bodies < FEW else measure_speed_of_many()
-    return speed.of_step(request.bodies, request.evaluations)
+    return speed.of_step(request.bodies, request.evaluations, processes)
 
 
 def _seconds_of_a_step(state: State, steps: int) -> float:

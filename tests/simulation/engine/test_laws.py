@@ -301,6 +301,19 @@ class TestRequests:
         )
         assert 0 < engine.estimate_cost_s(large) == 10 * engine.estimate_cost_s(small)
 
+    @pytest.mark.parametrize(
+        "options", [{}, {"force": "fmm"}, {"boundary": "periodic", "box": 128.0}], ids=str
+    )
+    def test_more_processes_take_less_time_and_no_more_than_there_are_cores(
+        self, options, monkeypatch
+    ):
+        monkeypatch.setattr("simulation.engine.cost._cores", lambda: 4)
+        request = request_of("plummer", bodies=4096, steps=10, **options)
+        one, two, four, many = (
+            engine.estimate_cost_s(request, workers=each) for each in (1, 2, 4, 64)
+        )
+        assert one / 4 <= four == many < two < one
+
     def test_a_run_stops_when_told_and_reports_progress(self):
         seen = []
         outcome = engine.run(
