@@ -13,6 +13,8 @@ from django.conf import settings
 from simulation import engine
 from simulation.engine import BadRequest, Fault, Request, Scenario
 from simulation.figures import count, sci
+from simulation.models import BodiesFile
+from simulation.services.own_bodies import radii_of
 from simulation.services.requests import check_workers
 from simulation.wording import title_of_force, title_of_integrator
 from tenants.errors import Invalid
@@ -150,11 +152,20 @@ class RunRequest(forms.Form):
     )
     workers = _whole("Processes", "Enter how many processes.", required=False)
 
-    def __init__(self, *args: Any, scenario: Scenario, **kwargs: Any) -> None:
+    bodies_file = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(
+        self, *args: Any, scenario: Scenario, file: BodiesFile | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.chosen = scenario
+        self.file = file
+        self.radii = None if file is None else radii_of(file)
         self.engine_request: Request | None = None
-        self.fields["scenario"].choices = [(s.name, s.title) for s in engine.SCENARIOS.values()]  # type: ignore[attr-defined]
+        offered = [scenario] if file is not None else []
+        offered += engine.SCENARIOS.values()
+        self.fields["scenario"].choices = [(s.name, s.title) for s in offered]  # type: ignore[attr-defined]
+        self.fields["bodies_file"].initial = None if file is None else file.pk
         self._describe_limits()
         self._offer_methods()
 
@@ -179,7 +190,7 @@ class RunRequest(forms.Form):
             del self.fields["bodies"], self.fields["seed"]
 
     def _offer_methods(self) -> None:
-        default = engine.check_request(self.chosen.name)
+        default = engine.check_request(self.chosen)
         offered = {
             "integrator": [(name, title_of_integrator(name)) for name in engine.INTEGRATORS],
             "force": [(name, title_of_force(name)) for name in engine.FORCES],
@@ -198,8 +209,14 @@ class RunRequest(forms.Form):
                 self.fields[name].required = name in self.data
             force = self.data.get("force")
             self.fields["accuracy"].required &= force in with_accuracy
-            self.fields["radius"].required = self.data.get("collisions") in engine.COLLISIONS
+            collide = self.data.get("collisions") in engine.COLLISIONS
+            self.fields["radius"].required = collide and self.radii is None
             self.fields["box"].required = self.data.get("boundary") == "periodic"
+        if self.file is not None:
+            self.fields["softening"].help_text = "Empty: none. Or 0, or 1e-6 to 1000."
+            if self.radii is not None:
+                self.fields["radius"].help_text = "Empty: each body's own, as in the file."
+            return
         softening = sci(self.chosen.softening_tu)
         of = "" if self.chosen.is_fixed else f" for {count(self.chosen.bodies)} bodies"
         self.fields[
@@ -247,6 +264,8 @@ class RunRequest(forms.Form):
         """
         found: dict[str, Any] = {}
         collisions, radius = cleaned.get("collisions"), cleaned.get("radius")
+        if radius is None:
+            radius = self.radii
         if collisions and radius is not None:
             found |= {"collisions": collisions, "radius": radius}
             self._ask_engine("radius", self._smallest | found)
@@ -266,7 +285,10 @@ class RunRequest(forms.Form):
 
     def _ask_engine(self, field: str | None, given: dict[str, Any]) -> Request | None:
         try:
-            return engine.check_request(self.chosen.name, **given)
+            request = engine.check_request(self.chosen, **given)
+            if self.file is not None:
+                engine.check_start(request)
+            return request
         except BadRequest as refusal:
             self.add_error(field, str(refusal))
             return None
@@ -356,6 +378,14 @@ class RunRequestWithFault(RunRequest):
 def find_chosen(name: str | None) -> Scenario:
     """Return the scenario of that name, or the first one offered for any other name."""
     return engine.SCENARIOS.get(name or "", engine.SCENARIOS[DEFAULT_SCENARIO])
+
+
+def softening_of(text: str) -> float:
+    """Return the softening that a form names, 0 for what will not do: the form says why."""
+    try:
+        return engine.check_request("plummer", softening=float(text)).softening_tu
+    except (ValueError, BadRequest):
+        return 0.0
 
 
 class QuotaRequest(forms.Form):

@@ -19,6 +19,35 @@ if TYPE_CHECKING:
     from simulation.engine import Fault, Request
 
 
+class BodiesFile(models.Model):
+    """Bodies that a person brought: a CSV file as it came, checked then, and never altered.
+
+    Who brought it stands in the audit log.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=80)
+    # The name of an engine's system of units, as the file's numbers are meant.
+    units = models.CharField(max_length=16)
+    content = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    bodies = models.PositiveIntegerField()
+    uploaded_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-uploaded_at", "-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sha256", "units"], name="bodies_file_kept_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """Return the file's page."""
+        return reverse("simulation:bodies_file", args=[self.pk])
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     """Runs by what state they are in."""
 
@@ -65,6 +94,12 @@ class Run(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     scenario = models.CharField(max_length=40)
+    # Where the scenario is none on offer: the bodies it starts from, and what the engine made of
+    # them (``engine.Scenario.limits``).
+    bodies_file = models.ForeignKey(
+        BodiesFile, on_delete=models.PROTECT, related_name="runs", null=True
+    )
+    limits: Any = models.JSONField(null=True)
     bodies = models.PositiveIntegerField()
     dt_tu = models.FloatField()
     steps = models.PositiveBigIntegerField()
@@ -155,6 +190,11 @@ class Run(models.Model):
                 name="run_accuracy_iff_not_exact",
             ),
             models.CheckConstraint(
+                condition=Q(bodies_file__isnull=True, limits__isnull=True)
+                | Q(bodies_file__isnull=False, limits__isnull=False),
+                name="run_limits_iff_own_bodies",
+            ),
+            models.CheckConstraint(
                 condition=Q(softening_tu__isnull=True) | Q(softening_tu__gte=0),
                 name="run_softening_not_negative",
             ),
@@ -205,7 +245,7 @@ class Run(models.Model):
     @property
     def engine_request(self) -> Request:
         """What the engine is asked for."""
-        from simulation.engine import Request
+        from simulation.engine import Request, scenario_of_limits
 
         return Request(
             self.scenario,
@@ -222,7 +262,13 @@ class Run(models.Model):
             tuple(self.radius_tu) if isinstance(self.radius_tu, list) else self.radius_tu,
             self.boundary,
             self.box_tu,
+            None if self.limits is None else scenario_of_limits(self.limits),
         )
+
+    @property
+    def title(self) -> str:
+        """The scenario's title; of own bodies their file's name."""
+        return self.engine_request.definition.title
 
     @property
     def engine_fault(self) -> Fault | None:

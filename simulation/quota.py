@@ -19,10 +19,10 @@ def get_runs_active_max() -> int:
     return RUNS_ACTIVE_MAX if granted is None else granted
 
 
-def lock_quota() -> None:
-    """Hold the tenant's quota until the transaction ends: counting and adding are one act."""
+def lock_quota(what: str = "quota") -> None:
+    """Hold a tenant's quota until the transaction ends: counting and adding are one act."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"simulation.quota:{current_schema()}"],
+            [f"simulation.{what}:{current_schema()}"],
         )

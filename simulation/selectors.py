@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Count
+
 from simulation import engine, frames
 from simulation.figures import count
-from simulation.models import Checkpoint, Run, RunQuerySet, RunResult, RunsQuota
+from simulation.models import BodiesFile, Checkpoint, Run, RunQuerySet, RunResult, RunsQuota
+from simulation.services.own_bodies import bodies_of, find_bodies_file
 from simulation.services.requests import find_run
 from simulation.wording import describe_proof, describe_proof_of
 from tenants.approvals.selectors import list_deciders
@@ -35,6 +38,19 @@ def list_runs(*, state: str = "", scenario: str = "") -> RunQuerySet:
     if scenario:
         runs = runs.filter(scenario=scenario)
     return runs
+
+
+def list_bodies_files() -> list[tuple[BodiesFile, int]]:
+    """Return the tenant's files of bodies without what is in them, the newest first, and how many
+    runs were made of each.
+    """
+    files = BodiesFile.objects.defer("content").annotate(made=Count("runs"))
+    return [(file, file.made) for file in files]
+
+
+def get_bodies_file(file_id: UUID | str) -> BodiesFile:
+    """Return a file of bodies, or raise ``BodiesFileUnknown``."""
+    return find_bodies_file(file_id)
 
 
 def count_active() -> int:
@@ -123,10 +139,14 @@ BODY_ROWS_MAX = 50
 
 def list_bodies(run: Run, frame: frames.Frame) -> list[BodyRow]:
     """Return the first bodies of a frame, with the scenario's names where it has any."""
-    scenario = engine.SCENARIOS[run.scenario]
+    scenario = run.engine_request.definition
     # Whose names are left where some have merged, the frame does not say.
     is_named = scenario.is_fixed and frame.bodies == run.bodies
-    names = scenario.build(run.bodies, run.seed).names if is_named else ()
+    names: tuple[str, ...] = ()
+    if is_named and run.bodies_file is not None:
+        names = bodies_of(run.bodies_file).names
+    elif is_named:
+        names = scenario.build(run.bodies, run.seed).names
     rows = []
     for i, position in zip(frame.chosen[:BODY_ROWS_MAX], frame.positions, strict=False):
         x, y, z = (float(component) * frame.scale_m for component in position)

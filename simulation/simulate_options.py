@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from simulation import engine
-from simulation.engine import BadRequest, Fault, units
+from simulation import engine, own_bodies
+from simulation.engine import BadRequest, Fault
 
 _DIGITS_MAX = 18
 _INPUT_BYTES_MAX = 64 * 2**20
@@ -24,14 +24,11 @@ def request_of(options: dict[str, Any]) -> engine.Request:
     if options["input"] is not None:
         if options["scenario"] is not None:
             raise BadRequest("Give a scenario or --input, not both.")
-        bodies = engine.read_bodies(_read_text(Path(options["input"])))
-        if options["units"] is not None:
-            bodies = units.convert_bodies(
-                bodies, units.find_units(options["units"]), units.nbody_units()
-            )
-        scenario = engine.scenario_from_bodies(bodies, softening_tu=softening or 0.0)
-        if radius is None and bodies.radius is not None and options["collisions"] is not None:
-            radius = bodies.radius.tolist()
+        content = _read(Path(options["input"]))
+        scenario = own_bodies.scenario_of(content, options["units"], softening_tu=softening or 0.0)
+        radii = scenario.build(scenario.bodies, 0).radius
+        if radius is None and radii is not None and options["collisions"] is not None:
+            radius = radii.tolist()
     elif options["scenario"] is None:
         raise BadRequest(
             f"Name a scenario ({', '.join(engine.SCENARIOS)}), or give --input or --resume."
@@ -56,15 +53,13 @@ def request_of(options: dict[str, Any]) -> engine.Request:
     )
 
 
-def _read_text(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > _INPUT_BYTES_MAX:
             raise BadRequest(f"{path} is larger than {_INPUT_BYTES_MAX >> 20} MiB.")
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         raise BadRequest(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise BadRequest(f"{path} is no text in UTF-8.") from None
 
 
 def between(name: str, text: str | int | None, most: int) -> int | None:

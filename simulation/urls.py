@@ -2,13 +2,18 @@
 
 from django.urls import path
 
-from simulation import downloads, views
+from simulation import downloads, uploads, views
 
 app_name = "simulation"
 urlpatterns = [
     path("runs/", views.runs, name="runs"),
     path("runs/new/", views.new_run, name="new_run"),
     path("runs/estimate/", views.estimate, name="estimate"),
+    path("runs/bodies/", uploads.bodies_files, name="bodies_files"),
+    path("runs/bodies/upload/", uploads.upload_bodies, name="upload_bodies"),
+    path("runs/bodies/<uuid:file_id>/", uploads.bodies_file, name="bodies_file"),
+    path("runs/bodies/<uuid:file_id>/bodies.csv", uploads.bodies_csv, name="bodies_csv"),
+    path("runs/bodies/<uuid:file_id>/delete/", uploads.delete_bodies, name="delete_bodies"),
     path("runs/plotly-<str:version>.min.js", downloads.plotly_js, name="plotly_js"),
     path("runs/<uuid:run_id>/", views.run, name="run"),
     path("runs/<uuid:run_id>/progress/", views.run_progress, name="run_progress"),

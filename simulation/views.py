@@ -14,8 +14,8 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from simulation import engine, forms, frames, selectors, services
-from simulation.cost import estimate_cost, is_measured
+from simulation import engine, forms, frames, own_bodies, selectors, services
+from simulation.cost import estimate_cost, is_measured, processes_of
 from simulation.figures import length_of_time, sci
 from simulation.models import Run
 from simulation.plotly_script import STYLE_HASHES, version
@@ -44,7 +44,7 @@ TABS = ("plots", "bodies", "data", "provenance")
 def runs(request: HttpRequest) -> HttpResponse:
     """List the runs, newest first; the address holds the filters and the page."""
     state = _one_of(request.GET.get("state"), Run.State.values)
-    scenario = _one_of(request.GET.get("scenario"), list(engine.SCENARIOS))
+    scenario = _one_of(request.GET.get("scenario"), [*engine.SCENARIOS, own_bodies.NAME])
     page = Paginator(selectors.list_runs(state=state, scenario=scenario), RUNS_ON_A_PAGE).get_page(
         request.GET.get("page")
     )
@@ -53,7 +53,7 @@ def runs(request: HttpRequest) -> HttpResponse:
         "rows": [
             (
                 run,
-                engine.SCENARIOS[run.scenario].title,
+                run.title,
                 describe_method(run.engine_request),
             )
             for run in page
@@ -61,7 +61,10 @@ def runs(request: HttpRequest) -> HttpResponse:
         "state": state,
         "scenario": scenario,
         "states": Run.State.choices,
-        "scenarios": engine.SCENARIOS.values(),
+        "scenarios": [
+            *((each.name, each.title) for each in engine.SCENARIOS.values()),
+            (own_bodies.NAME, "Bodies of your own"),
+        ],
         "query": "".join(
             f"{name}={value}&"
             for name, value in (("state", state), ("scenario", scenario))
@@ -100,11 +103,13 @@ def new_run(request: HttpRequest) -> HttpResponse:
         "accuracy": wanted.accuracy,
         "softening_tu": wanted.softening,
         "collisions": wanted.collisions,
-        "radius_tu": wanted.radius,
+        # Of each body its own: those of the file.
+        "radius_tu": None if isinstance(wanted.radius, tuple) else wanted.radius,
         "restitution": wanted.restitution,
         "boundary": wanted.boundary,
         "box_tu": wanted.box,
         "workers": cleaned["workers"],
+        "bodies_file_id": form.file and form.file.pk,
         "requested_at": timezone.now(),
     }
     if form.fault is None:
@@ -125,7 +130,11 @@ def _form(request: HttpRequest) -> forms.RunRequest:
     may_inject = has_permission(_member(request), "simulation.inject_fault")
     kind = forms.RunRequestWithFault if may_inject else forms.RunRequest
     bound = values if request.method == "POST" or "steps" in values else None
-    return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
+    if not values.get("bodies_file"):
+        return kind(bound, scenario=forms.find_chosen(values.get("scenario")))
+    file = selectors.get_bodies_file(values["bodies_file"])
+    softening = forms.softening_of(values.get("softening", ""))
+    return kind(bound, scenario=services.scenario_of_file(file, softening), file=file)
 
 
 def _form_context(form: forms.RunRequest) -> dict[str, Any]:
@@ -145,16 +154,18 @@ def _estimate_context(form: forms.RunRequest) -> dict[str, Any]:
         form.is_valid()
         wanted = form.engine_request
     else:
-        wanted = engine.check_request(form.chosen.name)
+        wanted = engine.check_request(form.chosen)
     if wanted is None:
         return context
     if settings.AII_PROCESS == "web" and not is_measured(wanted):
         # Nobody waits for the machine to be timed: the page asks again.
         return {**context, "pending": True}
-    cost = estimate_cost(wanted)
+    workers = form.cleaned_data.get("workers") if form.is_bound else None
+    cost = estimate_cost(wanted, workers)
     return {
         **context,
         "cost": cost,
+        "processes": processes_of(wanted, workers),
         "wanted": wanted,
         "force": describe_force(wanted),
         "is_exact": wanted.accuracy is None,
@@ -186,10 +197,11 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     quantity = _one_of(request.GET.get("quantity"), list(series or {})) or "energy"
     context = {
         **_progress_context(found),
-        "scenario": engine.SCENARIOS[found.scenario],
+        "scenario": found.engine_request.definition,
         "integrator": title_of_integrator(found.integrator),
         "force": describe_force(found.engine_request),
         "space": describe_space(found.engine_request),
+        "own_radii": isinstance(found.radius_tu, list),
         "softening_tu": found.engine_request.softening_tu,
         "laws": selectors.list_laws(found),
         "proof": describe_proof_of(found),
@@ -225,7 +237,7 @@ def _bodies_context(found: Run) -> dict[str, Any]:
 
 
 def _time_s(found: Run) -> float:
-    return engine.SCENARIOS[found.scenario].time_s
+    return found.engine_request.definition.time_s
 
 
 def _rows(series: dict[str, dict[str, Any]] | None, quantity: str) -> list[tuple[Any, ...]]:

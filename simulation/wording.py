@@ -83,7 +83,7 @@ def describe_fault(fault: dict[str, Any]) -> str:
 
 def describe_run(run: Run) -> str:
     """Return the answer of a run's page: one sentence."""
-    title = engine.SCENARIOS[run.scenario].title
+    title = run.title
     steps = run.step_done
     if run.state == Run.State.QUEUED:
         if run.resumes:

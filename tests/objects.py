@@ -21,7 +21,7 @@ from business.scenarios.models import ScenarioVersion
 from monitoring.services import open_alert
 from monitoring.totals import services as totals
 from monitoring.totals.keyfile import load_key
-from simulation.services import ask_for_quota, execute_run, request_run
+from simulation.services import ask_for_quota, execute_run, request_run, upload_bodies
 from tenants import selectors
 from tenants.context import current_schema, tenant_context
 from tenants.journal import Subject, note
@@ -44,6 +44,18 @@ def make_finished_run(person: User) -> Values:
     values = make_run(person)
     execute_run(run_id=values["run_id"], clock=timezone.now, node="worker@tests")
     return values
+
+
+def make_bodies(person: User) -> Values:
+    """A file of bodies that no run was made of."""
+    file = upload_bodies(
+        acting_user=person,
+        name="bodies.csv",
+        content=b"body,mass,x,y,z,vx,vy,vz\nsun,1,0,0,0,0,0,0\nearth,0,1,0,0,0,1,0\n",
+        units="N-body",
+        uploaded_at=NOON,
+    )
+    return {"file_id": file.pk}
 
 
 def make_alert(person: User) -> Values:
@@ -206,6 +218,7 @@ def make_task(person: User) -> Values:
 
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
+BODIES_PAGES = ("", "bodies.csv", "delete/")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
 MEMBER_PAGES = ("", "role/", "remove/")
 SESSION_PAGES = ("", "end/")
@@ -219,6 +232,7 @@ ALERT_PAGES = ("", "acknowledge/", "resolve/")
 FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"runs/<uuid:run_id>/{page}": make_run for page in RUN_PAGES},
     **{f"runs/<uuid:run_id>/{file}": make_finished_run for file in RUN_FILES},
+    **{f"runs/bodies/<uuid:file_id>/{page}": make_bodies for page in BODIES_PAGES},
     **{f"approvals/<uuid:request_id>/{page}": make_request for page in REQUEST_PAGES},
     **{f"members/<uuid:user_id>/{page}": make_member for page in MEMBER_PAGES},
     "invitations/<uuid:invitation_id>/withdraw/": make_invitation,

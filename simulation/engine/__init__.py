@@ -17,7 +17,7 @@ from simulation.engine.cost import (
     measure_speed,
     measure_speed_of_many,
 )
-from simulation.engine.custom import scenario_from_bodies
+from simulation.engine.custom import scenario_from_bodies, scenario_of_limits
 from simulation.engine.errors import ArchiveDamaged, BadRequest, CheckpointDamaged, OutOfRange
 from simulation.engine.forces.user import UserForce, galactic_tide, uniform_field
 from simulation.engine.integrate import StepReport, advance, prove_by_retracing, retrace
@@ -40,7 +40,7 @@ from simulation.engine.requests import (
 from simulation.engine.run_state import RunState
 from simulation.engine.scenarios import SCENARIOS, Bodies, Scenario
 from simulation.engine.series import Series
-from simulation.engine.starting import prepare_state
+from simulation.engine.starting import check_start, prepare_state
 from simulation.engine.state import State, make_force
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "advance",
     "check_fault",
     "check_request",
+    "check_start",
     "chunk_steps",
     "describe_run",
     "estimate_cost_s",
@@ -89,6 +90,7 @@ __all__ = [
     "retrace",
     "run",
     "scenario_from_bodies",
+    "scenario_of_limits",
     "series",
     "summary",
     "uniform_field",

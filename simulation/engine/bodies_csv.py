@@ -14,42 +14,44 @@ COLUMNS = ("body", "mass", "x", "y", "z", "vx", "vy", "vz")
 RADIUS = "radius"
 BODIES_MAX = 100_000
 _NAME_MAX = 80
+_SENTENCES_MAX = 20
 
 
-def read_bodies(text: str) -> Bodies:
+class BadRows(BadRequest):
+    """Rows that will not do: ``sentences`` says of the first ones why, by line."""
+
+    def __init__(self, sentences: list[str]) -> None:
+        """Keep the first sentences; the message is the first and how many more there are."""
+        more = len(sentences) - 1
+        rest = f" {more} more {'rows' if more > 1 else 'row'} will not do." if more else ""
+        super().__init__(sentences[0] + rest)
+        self.sentences = tuple(sentences[:_SENTENCES_MAX])
+        self.count = len(sentences)
+
+
+def read_bodies(text: str, *, bodies_max: int = BODIES_MAX) -> Bodies:
     """Return the bodies of CSV text with the columns body, mass, x, y, z, vx, vy, vz; radius may be
     one more, for collisions.
 
     Columns in any order, in units of the caller's (``units.convert_bodies``); a column may name its
     own (``x_au``), which is not looked at. Lines that start with # are left out. Raises
-    ``BadRequest`` with the line that will not do.
+    ``BadRequest``, and ``BadRows`` with a sentence for each line that will not do.
     """
-    lines = [
-        (number, line)
-        for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not lines:
-        raise BadRequest("There is no body: the file is empty.")
-    if len(lines) - 1 > BODIES_MAX:
-        raise BadRequest(f"A file may hold {BODIES_MAX} bodies, not {len(lines) - 1}.")
-    try:
-        rows = list(csv.reader([line for _, line in lines], strict=True))
-    except csv.Error as error:
-        raise BadRequest(f"The file is no CSV: {error}.") from None
-    columns = COLUMNS + ((RADIUS,) if _fits(rows[0], RADIUS) else ())
-    places = _places(rows[0], columns)
-    names, numbers = [], np.empty((len(rows) - 1, len(columns) - 1))
-    for i, (row, (line, _)) in enumerate(zip(rows[1:], lines[1:], strict=True)):
-        if len(row) != len(rows[0]):
-            raise BadRequest(f"Line {line} has {len(row)} columns, the first line {len(rows[0])}.")
-        names.append(_name(row[places[0]], line))
-        numbers[i] = [_number(row[places[k]], columns[k], line) for k in range(1, len(columns))]
-    if not names:
-        raise BadRequest("There is no body: the file holds the names of its columns alone.")
-    twice = _twice(names)
-    if twice is not None:
-        raise BadRequest(f"Two bodies are called {twice!r}; give each a name of its own.")
+    head, rows = _rows(text, bodies_max)
+    columns = COLUMNS + ((RADIUS,) if _fits(head, RADIUS) else ())
+    places = _places(head, columns)
+    names, numbers, wrong = [], np.empty((len(rows), len(columns) - 1)), []
+    for i, (line, row) in enumerate(rows):
+        try:
+            if len(row) != len(head):
+                raise BadRequest(f"Line {line} has {len(row)} columns, the first line {len(head)}.")
+            names.append(_name(row[places[0]], line))
+            numbers[i] = [_number(row[places[k]], columns[k], line) for k in range(1, len(columns))]
+        except BadRequest as refusal:
+            wrong.append(str(refusal))
+    if wrong:
+        raise BadRows(wrong)
+    _check_names(names, [line for line, _ in rows])
     return Bodies(
         tuple(names),
         np.ascontiguousarray(numbers[:, 0]),
@@ -57,6 +59,29 @@ def read_bodies(text: str) -> Bodies:
         np.ascontiguousarray(numbers[:, 4:7]),
         np.ascontiguousarray(numbers[:, 7]) if len(columns) > len(COLUMNS) else None,
     )
+
+
+def _rows(text: str, bodies_max: int) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the names of the columns, and each row with its line."""
+    lines = [
+        (number, line)
+        for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not lines:
+        raise BadRequest("There is no body: the file is empty.")
+    if len(lines) == 1:
+        raise BadRequest("There is no body: the file holds the names of its columns alone.")
+    if len(lines) - 1 > bodies_max:
+        raise BadRequest(f"A file may hold {bodies_max} bodies, not {len(lines) - 1}.")
+    reader, rows = csv.reader([f"{line}\n" for _, line in lines], strict=True), []
+    try:
+        # What is quoted may go on over several lines: a row is found by its last.
+        rows = [(lines[reader.line_num - 1][0], row) for row in reader]
+    except csv.Error as error:
+        line = lines[min(reader.line_num, len(lines)) - 1][0]
+        raise BadRequest(f"The file is no CSV: {error} in line {line}.") from None
+    return rows[0][1], rows[1:]
 
 
 def write_bodies(bodies: Bodies) -> str:
@@ -114,10 +139,12 @@ def _number(cell: str, column: str, line: int) -> float:
     return value
 
 
-def _twice(names: list[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
+def _check_names(names: list[str], lines: list[int]) -> None:
+    seen: dict[str, int] = {}
+    for name, line in zip(names, lines, strict=True):
         if name in seen:
-            return name
-        seen.add(name)
-    return None
+            raise BadRequest(
+                f"Two bodies are called {name!r}, in lines {seen[name]} and {line}; give each a "
+                "name of its own."
+            )
+        seen[name] = line

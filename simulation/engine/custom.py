@@ -46,11 +46,13 @@ def scenario_from_bodies(
     length_m: float = ASTRONOMICAL_UNIT_M,
     mass_kg: float = SOLAR_MASS_KG,
     softening_tu: float = 0.0,
+    input_sha256: str | None = None,
 ) -> Scenario:
     """Return a scenario of these bodies (N-body units); its step follows from their fastest pair.
 
-    A mass of 0 is a test particle. O(N^2). Raises ``BadRequest`` for bodies that cannot move under
-    a fixed step: none with mass, or two in one place without softening.
+    A mass of 0 is a test particle; ``input_sha256`` is that of the file they came from, for the
+    provenance of a result. O(N^2). Raises ``BadRequest`` for bodies that cannot move under a fixed
+    step: none with mass, or two in one place without softening.
     """
     mass, position, velocity = bodies.mass, bodies.position, bodies.velocity
     _check(bodies, softening_tu)
@@ -78,6 +80,8 @@ def scenario_from_bodies(
         "mass_max": float(np.max(mass)),
         "mass2_max": _largest_product(mass),
     }
+    if input_sha256 is not None:
+        limits["input_sha256"] = input_sha256
     # A lighter pair may come closer; but m_i m_j / r^2 is largest for the heaviest two.
     limits["closest"] = math.cbrt(limits["mass_max"] * limits["dt_tu_max"] ** 2) / _CLOSER
     return scenario_of_limits(limits, bodies)

@@ -13,7 +13,7 @@ from simulation.engine.requests import Request
 
 
 def describe_run(request: Request) -> dict[str, str]:
-    """Return method, code, libraries and machine, as text."""
+    """Return method, input, code, libraries and machine, as text."""
     force = "direct summation"
     if request.force == "fmm":
         force = f"fast multipole method, rms error at most {request.accuracy:g}"
@@ -23,9 +23,11 @@ def describe_run(request: Request) -> dict[str, str]:
         force += f"; bodies bounce, restitution {request.restitution:g}"
     elif request.collisions == "merge":
         force += "; bodies that touch merge"
+    source = (request.definition.limits or {}).get("input_sha256")
     return {
         "integrator": INTEGRATORS[request.integrator].title,
         "force": force,
+        **({} if source is None else {"input_sha256": source}),
         **describe_machine(),
     }
 

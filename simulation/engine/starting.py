@@ -42,6 +42,17 @@ def prepare_state(
     )
 
 
+def check_start(request: Request) -> None:
+    """Hold the bodies that a request starts from to its method and its box; raise ``BadRequest``.
+
+    For a custom scenario, of which ``check_request`` knows the limits alone.
+    """
+    bodies = request.definition.build(request.bodies, request.seed)
+    check_within(request, bodies.position)
+    if request.integrator in REAL_METHODS:
+        REAL_METHODS[request.integrator].check(bodies.mass, request.softening_tu)
+
+
 def _prepare_doubles(request: Request, user_forces: Iterable[UserForce]) -> Any:
     from simulation.engine.real_state import prepare_real_state
 

@@ -7,6 +7,19 @@ from simulation.services.execution import execute_run
 from simulation.services.exports import record_download
 from simulation.services.faults import ask_again, ask_for_fault
 from simulation.services.keeping import CHECKPOINT_S
+from simulation.services.own_bodies import (
+    BodiesFileInUse,
+    BodiesFileUnknown,
+    BodiesRefused,
+    TooManyBodiesFiles,
+    bodies_of,
+    delete_bodies,
+    find_bodies_file,
+    radii_of,
+    record_bodies_download,
+    scenario_of_file,
+    upload_bodies,
+)
 from simulation.services.quotas import QuotaChanged, QuotaOutOfRange, ask_for_quota
 from simulation.services.recovery import reap_runs
 from simulation.services.requests import (
@@ -29,6 +42,9 @@ __all__ = [
     "RUNS_ACTIVE_LIMIT",
     "RUNS_ACTIVE_MAX",
     "STEP_S_MAX",
+    "BodiesFileInUse",
+    "BodiesFileUnknown",
+    "BodiesRefused",
     "FaultNotReleased",
     "QuotaChanged",
     "QuotaOutOfRange",
@@ -37,13 +53,21 @@ __all__ = [
     "RunUnknown",
     "StepTooLong",
     "TooManyActiveRuns",
+    "TooManyBodiesFiles",
     "ask_again",
     "ask_for_fault",
     "ask_for_quota",
+    "bodies_of",
     "cancel_run",
+    "delete_bodies",
     "execute_run",
+    "find_bodies_file",
+    "radii_of",
     "reap_runs",
+    "record_bodies_download",
     "record_download",
     "request_run",
     "rerun_run",
+    "scenario_of_file",
+    "upload_bodies",
 ]

@@ -47,7 +47,7 @@ def claim_run(*, run_id: UUID, claimed_at: datetime) -> Run | None:
     run = Run.objects.get(pk=run_id)
     if run.account_id is None:
         account = monitoring.open_account(
-            name=f"{engine.SCENARIOS[run.scenario].title} {run.short_id}",
+            name=f"{run.title} {run.short_id}",
             kind="run",
             reference=str(run.pk),
             opened_at=claimed_at,

@@ -16,11 +16,10 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from simulation import engine
-from simulation.cost import SAMPLE_EVERY
+from simulation.cost import SAMPLE_EVERY, processes_of
 from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.distribution import DistributedForce, NoAnswer, distribute
 from simulation.engine.integrate import note_retraced
@@ -29,6 +28,7 @@ from simulation.engine.starting import prepare_state
 from simulation.models import Checkpoint, Run
 from simulation.services.claims import LostClaim, claim_run
 from simulation.services.keeping import CancelAsked, Keeper
+from simulation.services.own_bodies import scenario_of_file
 from simulation.services.settling import Ending, settle_run
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 # A stretch of steps, its retrace included, ends well before the next beat is due.
 STRETCH_S = 0.1
 STRETCH_S_MAX = 0.2
-# Bodies from which a run is shared out among processes, where the settings ask for it.
-BODIES_SHARED_MIN = 2048
 SETTLE_AGAIN_S = 0.5
 
 Clock = Callable[[], datetime]
@@ -61,13 +59,10 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
 
 
 def open_force(run: Run) -> AbstractContextManager[DistributedForce | None]:
-    """Return the force shared out among as many processes as the run asks for, or else the
-    settings; None for one process. Small runs are faster on one.
-    """
-    request, workers = run.engine_request, run.workers
-    if workers is None:
-        workers = settings.AII_RUN_WORKERS if request.bodies >= BODIES_SHARED_MIN else 1
-    if workers == 1 or request.runs_on_one_process:
+    """Return the force shared out among the run's processes; None for one process."""
+    request = run.engine_request
+    workers = processes_of(request, run.workers)
+    if workers == 1:
         return nullcontext()
     return distribute(request, workers=workers)
 
@@ -133,7 +128,15 @@ def load_state(run: Run, keeper: Keeper) -> engine.State:
             keeper.resume_from(checkpoint)
             return state
     # Not engine.prepare, which knows no number of steps: a fault is held to the run's own.
-    return prepare_state(run.engine_request)
+    return prepare_state(starting_request(run))
+
+
+def starting_request(run: Run) -> engine.Request:
+    """Return what the engine is asked for, with the bodies of the run's own file."""
+    request = run.engine_request
+    if run.bodies_file is None:
+        return request
+    return replace(request, custom=scenario_of_file(run.bodies_file, run.softening_tu))
 
 
 def compute(run: Run, state: engine.State, keeper: Keeper) -> Ending:

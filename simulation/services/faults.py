@@ -10,6 +10,8 @@ from uuid import UUID
 from simulation import engine
 from simulation.engine import Fault
 from simulation.figures import count, sci
+from simulation.models import BodiesFile
+from simulation.services.own_bodies import find_bodies_file
 from simulation.services.requests import check_run, find_run, inputs_of, request_run
 from simulation.wording import describe_fault, title_of_force, title_of_integrator
 from tenants.approvals import services as approvals
@@ -34,11 +36,16 @@ def ask_for_fault(
     ``inputs`` are those of ``request_run``. Raises as it does, ``PermissionDenied`` and
     ``ReasonMissing``.
     """
-    request, _ = check_run(scenario, fault, **inputs)
+    file_id = inputs.pop("bodies_file_id", None)
+    file = None if file_id is None else find_bodies_file(file_id)
+    request, _ = check_run(scenario, fault, file=file, **inputs)
     return approvals.ask(
         membership=membership,
         kind=RUN_WITH_FAULT,
-        parameters={**inputs_of(request, inputs.get("workers")), "fault": asdict(fault)},
+        parameters={
+            **inputs_of(request, inputs.get("workers"), file),
+            "fault": asdict(fault),
+        },
         reason=reason,
         requested_at=requested_at,
     )
@@ -56,15 +63,24 @@ def ask_again(*, membership: Membership, run_id: UUID, requested_at: datetime) -
         fault=fault,
         reason=f"The same as run {old.short_id}.",
         requested_at=requested_at,
-        **inputs_of(old.engine_request, old.workers),
+        **inputs_of(old.engine_request, old.workers, old.bodies_file),
     )
 
 
+def _what(parameters: dict[str, Any]) -> tuple[str, int]:
+    """Return what moves, and how many bodies by default."""
+    if "bodies_file_id" not in parameters:
+        scenario = engine.SCENARIOS[parameters["scenario"]]
+        return scenario.title, scenario.bodies
+    file = BodiesFile.objects.filter(pk=parameters["bodies_file_id"]).first()
+    return ("A file that was deleted", 0) if file is None else (file.name, file.bodies)
+
+
 def _describe(parameters: dict[str, Any]) -> list[tuple[str, str]]:
-    scenario = engine.SCENARIOS[parameters["scenario"]]
+    title, bodies = _what(parameters)
     return [
-        ("Scenario", scenario.title),
-        ("Bodies", count(parameters["bodies"] or scenario.bodies)),
+        ("Scenario", title),
+        ("Bodies", count(parameters["bodies"] or bodies)),
         ("Steps", count(parameters["steps"])),
         ("Time step", f"{sci(parameters['dt_tu'], 6)} time units"),
         ("Seed", str(parameters["seed"])),

@@ -72,7 +72,7 @@ def describe(run: Run, numbers: Numbers, eta_s: float | None) -> dict[str, Any]:
     """Return the value of the run's key."""
     return {
         "id": str(run.pk),
-        "scenario": engine.SCENARIOS[run.scenario].title,
+        "scenario": run.title,
         "state": run.state,
         "phase": run.phase,
         "step": run.step_done,

@@ -15,9 +15,10 @@ from django.db import transaction
 from simulation import engine
 from simulation.cost import Cost, estimate_cost
 from simulation.engine import BadRequest, Fault, Request
-from simulation.models import Run
+from simulation.models import BodiesFile, Run
 from simulation.quota import get_runs_active_max, lock_quota
 from simulation.services import live
+from simulation.services.own_bodies import find_bodies_file, radii_of, scenario_of_file
 from simulation.services.settling import end_unattended
 from tenants.errors import Conflict, Forbidden, Invalid, NotFound
 from tenants.journal import Subject, note
@@ -88,18 +89,23 @@ def request_run(
     boundary: str = "open",
     box_tu: float | None = None,
     workers: int | None = None,
+    bodies_file_id: UUID | str | None = None,
     fault: Fault | None = None,
     approval_id: UUID | None = None,
 ) -> Run:
     """Queue a run and return it; what is not given is the scenario's default.
 
-    A run with a fault needs the approval that released it. Raises ``Invalid`` with the engine's
-    sentence, ``RunTooLong``, ``StepTooLong``, ``FaultNotReleased``, and ``TooManyActiveRuns``.
-    Takes a lock per tenant, so that two requests at once cannot both get the last place.
+    With a ``bodies_file_id`` it starts from that file's bodies, whatever the ``scenario``. A run
+    with a fault needs the approval that released it. Raises ``Invalid`` with the engine's sentence,
+    ``BodiesFileUnknown``, ``RunTooLong``, ``StepTooLong``, ``FaultNotReleased``, and
+    ``TooManyActiveRuns``. Takes a lock per tenant, so that two requests at once cannot both get the
+    last place.
     """
+    file = None if bodies_file_id is None else find_bodies_file(bodies_file_id, lock=True)
     request, cost = check_run(
         scenario,
         fault,
+        file=file,
         bodies=bodies,
         dt_tu=dt_tu,
         steps=steps,
@@ -120,6 +126,8 @@ def request_run(
     _check_quota()
     run = Run.objects.create(
         scenario=request.scenario,
+        bodies_file=file,
+        limits=request.definition.limits,
         bodies=request.bodies,
         dt_tu=request.dt_tu,
         steps=request.steps,
@@ -149,7 +157,7 @@ def request_run(
         subject=Subject("run", str(run.pk)),
         at=requested_at,
         after={
-            **inputs_of(request, workers),
+            **inputs_of(request, workers, file),
             "fault": run.fault,
             "approval": run.approval_id,
         },
@@ -162,6 +170,7 @@ def check_run(
     scenario: str,
     fault: Fault | None,
     *,
+    file: BodiesFile | None = None,
     softening_tu: float | None = None,
     radius_tu: float | Sequence[float] | None = None,
     box_tu: float | None = None,
@@ -172,16 +181,23 @@ def check_run(
 
     Raises ``Invalid`` with the engine's sentence, ``RunTooLong`` and ``StepTooLong``.
     """
+    chosen: str | engine.Scenario = scenario
     try:
+        if file is not None:
+            chosen = scenario_of_file(file, softening_tu)
+            if radius_tu is None and inputs.get("collisions"):
+                radius_tu = radii_of(file)
         request = engine.check_request(
-            scenario, softening=softening_tu, radius=radius_tu, box=box_tu, **inputs
+            chosen, softening=softening_tu, radius=radius_tu, box=box_tu, **inputs
         )
+        if file is not None:
+            engine.check_start(request)
         if fault is not None:
             engine.check_fault(fault, request)
     except BadRequest as refusal:
         raise Invalid(str(refusal)) from None
     check_workers(workers, request)
-    cost = estimate_cost(request)
+    cost = estimate_cost(request, workers)
     if cost.step_s > STEP_S_MAX:
         raise StepTooLong(
             f"One step of this run would take about {cost.step_s:.1f} s here; at most "
@@ -206,9 +222,7 @@ def check_workers(workers: int | None, request: Request) -> None:
     if not 1 <= workers <= most:
         raise Invalid(f"A run has 1 to {most} processes here, not {workers}.")
     if request.runs_on_one_process:
-        raise Invalid(
-            "An integrator on doubles and a periodic box are computed by one process; ask for one."
-        )
+        raise Invalid("An integrator on doubles is computed by one process; ask for one.")
 
 
 def _check_quota() -> None:
@@ -230,7 +244,7 @@ def rerun_run(*, acting_user: User, run_id: UUID, requested_at: datetime) -> Run
         acting_user=acting_user,
         fault=old.engine_fault,
         requested_at=requested_at,
-        **inputs_of(old.engine_request, old.workers),
+        **inputs_of(old.engine_request, old.workers, old.bodies_file),
     )
 
 
@@ -242,12 +256,17 @@ def find_run(run_id: UUID) -> Run:
     return run
 
 
-def inputs_of(request: Request, workers: int | None) -> dict[str, Any]:
+def inputs_of(
+    request: Request, workers: int | None, file: BodiesFile | None = None
+) -> dict[str, Any]:
     """Return what ``request_run`` takes for a run like this one, as plain values."""
-    fixed = engine.SCENARIOS[request.scenario].is_fixed
+    of_file = {} if file is None else {"bodies_file_id": str(file.pk)}
+    # Radii of each body's own are in their file.
+    radius = None if of_file and isinstance(request.radius, tuple) else request.radius
     return {
+        **of_file,
         "scenario": request.scenario,
-        "bodies": None if fixed else request.bodies,
+        "bodies": None if request.definition.is_fixed else request.bodies,
         "dt_tu": request.dt_tu,
         "steps": request.steps,
         "seed": request.seed,
@@ -256,7 +275,7 @@ def inputs_of(request: Request, workers: int | None) -> dict[str, Any]:
         "accuracy": request.accuracy,
         "softening_tu": request.softening,
         "collisions": request.collisions,
-        "radius_tu": request.radius,
+        "radius_tu": radius,
         "restitution": request.restitution,
         "boundary": request.boundary,
         "box_tu": request.box,

@@ -37,7 +37,20 @@ NAMES = [
     *["kind", "issuer", "client_id", "metadata_xml", "join_domains", "ticket", "SAMLResponse"],
     *["title", "owner", "due_on", "starts_on", "ends_on", "VERIFIED_RUNS", "DRILLS_CAUGHT"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
-    *["search", "sort", "with", "version", "from", "to", "days", "trials", "industry", "act"],
+    *[
+        "bodies_file",
+        "units",
+        "search",
+        "sort",
+        "with",
+        "version",
+        "from",
+        "to",
+        "days",
+        "trials",
+        "industry",
+        "act",
+    ],
     *["bodies", "steps", "dt_tu", "seed", "fault_kind", "fault_step", "fault_body"],
     *[
         "fault_quantity",
@@ -54,7 +67,7 @@ FINE = {200, 204, 302, 400, 404, 405, 409, 415, 422}
 READ_ON_RECORD = {
     *(f"roi/<uuid:scenario_id>/{file}" for file in objects.SCENARIO_FILES),
     *("roadmap/roadmap.csv", "roadmap/roadmap.json"),
-    "audit/<int:number>/",
+    *("audit/<int:number>/", "runs/bodies/<uuid:file_id>/bodies.csv"),
     *(f"runs/<uuid:run_id>/{file}" for file in ("summary.json", "state.npz", "state.csv")),
 }
 

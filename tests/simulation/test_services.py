@@ -71,8 +71,8 @@ class TestRequestRun:
             services.request_run(
                 acting_user=operator,
                 scenario="plummer",
-                bodies=16_384,
-                steps=300_000,
+                bodies=8192,
+                steps=1_000_000,
                 requested_at=NOON,
             )
         assert not Run.objects.exists()

@@ -201,7 +201,7 @@ class TestNewRun:
             ({"boundary": "periodic"}, "box"),
             ({"boundary": "periodic", "box": "100"}, "box"),
             ({"boundary": "periodic", "box": "128", "force": "fmm"}, "boundary"),
-            ({"boundary": "periodic", "box": "128", "workers": "2"}, "workers"),
+            ({"integrator": "ias15", "softening": "0", "workers": "2"}, "workers"),
         ],
     )
     def test_says_what_is_wrong_with_collisions_and_space(self, client, settings, given, field):
@@ -217,7 +217,7 @@ class TestNewRun:
         asked = (
             {"collisions": "bounce", "radius": "0.25", "restitution": "0.5", "box": "7"},
             {"collisions": "merge", "radius": "0.25", "restitution": "0.5", "workers": "2"},
-            {"boundary": "periodic", "box": "128"},
+            {"boundary": "periodic", "box": "128", "workers": "2"},
         )
         for given in asked:
             assert client.post("/runs/new/", GOOD | given).status_code == 302
@@ -229,7 +229,7 @@ class TestNewRun:
         assert found == {
             ("bounce", 0.25, 0.5, "open", None, None, Run.Proof.NONE),
             ("merge", 0.25, None, "open", None, 2, Run.Proof.NONE),
-            ("", None, None, "periodic", 128.0, None, Run.Proof.WHOLE),
+            ("", None, None, "periodic", 128.0, 2, Run.Proof.WHOLE),
         }
 
     def test_offers_what_the_engine_offers(self, client):
@@ -317,6 +317,16 @@ class TestNewRun:
         short = client.get("/runs/estimate/", GOOD).context["cost"].total_s
         long = client.get("/runs/estimate/", GOOD | {"steps": "10000"}).context["cost"].total_s
         assert long == pytest.approx(100 * short)
+
+    def test_the_estimate_counts_the_processes(self, client, settings, monkeypatch):
+        settings.AII_RUN_WORKERS_MAX = 2
+        monkeypatch.setattr("simulation.engine.cost._cores", lambda: 2)
+        asked = {**GOOD, "bodies": "4096"}
+        one, two = (
+            client.get("/runs/estimate/", {**asked, "workers": workers}) for workers in ("1", "2")
+        )
+        assert two.context["cost"].step_s == pytest.approx(one.context["cost"].step_s / 2)
+        assert "on 2 processes" in two.content.decode()
 
     def test_the_estimate_counts_every_force_of_a_step(self, client):
         once = client.get("/runs/estimate/", GOOD).context
