@@ -97,6 +97,28 @@ def iterate_placed(first: int, last: int, *, batch: int = 1000) -> Iterator[Plac
             yield PlacedEntry(index, bytes(leaf), row)
 
 
+@dataclass(frozen=True)
+class Verifications:
+    """Full recomputations of this schema's log that were recorded, and the last one."""
+
+    good: int
+    failed: int
+    last_at: datetime | None
+
+
+def count_verifications(until: datetime) -> Verifications:
+    """Return what the full verifications recorded by then found."""
+    rows = _fetch(
+        "SELECT action, count(*), max(at) FROM audit_entry"
+        " WHERE action IN ('log.verified', 'log.not_verified') AND at <= %s GROUP BY action",
+        [until],
+    )
+    found = {action: (count, last) for action, count, last in rows}
+    good, failed = (found.get(name, (0, None)) for name in ("log.verified", "log.not_verified"))
+    last_at = max((each for each in (good[1], failed[1]) if each), default=None)
+    return Verifications(good[0], failed[0], last_at)
+
+
 def _head(query: str, parameters: Sequence[Any]) -> Head | None:
     found = _fetch(query, parameters)
     return Head(*found[0]) if found else None

@@ -19,8 +19,8 @@ _DASHES = ("", "6 3", "2 3", "8 3 2 3")
 _TICKS = 5
 
 
-class _Axis:
-    """Maps numbers to places along one side."""
+class Axis:
+    """Maps numbers to places along one side; 0 is always on it."""
 
     def __init__(self, values: list[float], start: float, end: float) -> None:
         self._start, self._end = start, end
@@ -30,10 +30,12 @@ class _Axis:
             self._high += 1.0
 
     def place(self, value: float) -> float:
+        """Return where a number stands."""
         share = (value - self._low) / (self._high - self._low)
         return self._start + share * (self._end - self._start)
 
     def ticks(self) -> list[float]:
+        """Return some five round numbers on the axis."""
         rough = (self._high - self._low) / _TICKS
         power = 10.0 ** math.floor(math.log10(rough))
         width = power * next(each for each in (1, 2, 5, 10) if each * power >= rough)
@@ -46,8 +48,8 @@ def draw(figure: dict[str, Any]) -> str:
     curves, limit = figure["curves"], figure["limit"]
     xs = [x for curve in curves for x in curve["x"]]
     ys = [y for curve in curves for y in curve["y"]] + ([] if limit is None else [limit])
-    across = _Axis(xs, _LEFT, WIDTH - _RIGHT)
-    up = _Axis(ys, HEIGHT - _BOTTOM, _TOP)
+    across = Axis(xs, _LEFT, WIDTH - _RIGHT)
+    up = Axis(ys, HEIGHT - _BOTTOM, _TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' font-family="Inter, Helvetica, Arial, sans-serif" font-size="12"'
@@ -61,7 +63,7 @@ def draw(figure: dict[str, Any]) -> str:
     return "\n".join([*parts, *_legend(curves), "</svg>"]) + "\n"
 
 
-def _grid(figure: dict[str, Any], across: _Axis, up: _Axis) -> list[str]:
+def _grid(figure: dict[str, Any], across: Axis, up: Axis) -> list[str]:
     right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
     parts = []
     for tick in up.ticks():
@@ -69,21 +71,21 @@ def _grid(figure: dict[str, Any], across: _Axis, up: _Axis) -> list[str]:
         parts += [
             f'<line class="rule" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"'
             ' stroke="#E3E7EC"/>',
-            _text(_LEFT - 8, y + 4, _tick(tick), "end"),
+            write(_LEFT - 8, y + 4, describe_tick(tick), "end"),
         ]
     for tick in across.ticks():
         x = across.place(tick)
-        parts.append(_text(x, bottom + 18, _tick(tick), "middle"))
+        parts.append(write(x, bottom + 18, describe_tick(tick), "middle"))
     return [
         *parts,
         f'<line class="axis" x1="{_LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"'
         ' stroke="#828C9A"/>',
-        _text(right, bottom + 38, figure["x_title"], "end"),
-        _text(8, 16, figure["y_title"], "start"),
+        write(right, bottom + 38, figure["x_title"], "end"),
+        write(8, 16, figure["y_title"], "start"),
     ]
 
 
-def _limit(figure: dict[str, Any], up: _Axis) -> list[str]:
+def _limit(figure: dict[str, Any], up: Axis) -> list[str]:
     if figure["limit"] is None:
         return []
     y, right = up.place(figure["limit"]), WIDTH - _RIGHT
@@ -95,7 +97,7 @@ def _limit(figure: dict[str, Any], up: _Axis) -> list[str]:
     ]
 
 
-def _curve(curve: dict[str, Any], at: int, across: _Axis, up: _Axis) -> list[str]:
+def _curve(curve: dict[str, Any], at: int, across: Axis, up: Axis) -> list[str]:
     places = [
         f"{across.place(x):.1f},{up.place(y):.1f}"
         for x, y in zip(curve["x"], curve["y"], strict=True)
@@ -113,17 +115,19 @@ def _legend(curves: list[dict[str, Any]]) -> list[str]:
             f'<line class="series-{at + 1}" x1="{x:.0f}" x2="{x + 24:.0f}" y1="32" y2="32"'
             f' stroke="{_COLOURS[at]}" stroke-width="2"'
             f' stroke-dasharray="{_DASHES[at] or "none"}"/>',
-            _text(x + 30, 36, curve["name"], "start"),
+            write(x + 30, 36, curve["name"], "start"),
         ]
         x += 54 + 6.6 * len(curve["name"])
     return parts
 
 
-def _tick(value: float) -> str:
+def describe_tick(value: float) -> str:
+    """Return a number beside an axis."""
     return number(value, 2) if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _text(x: float, y: float, words: str, anchor: str) -> str:
+def write(x: float, y: float, words: str, anchor: str) -> str:
+    """Return words at a place."""
     return (
         f'<text class="ink" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="#505A68">'
         f"{escape(words)}</text>"

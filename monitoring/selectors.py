@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Aggregate, Count, F, FloatField, Min, QuerySet
+from django.db.models.functions import Extract
 from redis.exceptions import RedisError
 
 from monitoring import live, nodes, wording
@@ -125,6 +126,50 @@ def list_alerts(*states: Alert.State) -> QuerySet[Alert]:
 def count_alerts() -> dict[str, int]:
     """Return the number of alerts in each state."""
     return {str(state): list_alerts(state).count() for state in Alert.State}
+
+
+class _Quantile(Aggregate):
+    """What a share of the values lie below, between the neighbours where needed."""
+
+    template = "percentile_cont(%(share)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = FloatField()
+
+
+@dataclass(frozen=True)
+class AlertTimes:
+    """Critical alerts, and how long people took to acknowledge them; ``slow_s``: nine in ten."""
+
+    opened: int
+    acknowledged: int
+    median_s: float | None
+    slow_s: float | None
+    first_opened_at: datetime | None
+
+
+def get_alert_times(until: datetime) -> AlertTimes:
+    """Return how critical alerts opened by then were answered. One query."""
+    alerts = Alert.objects.filter(severity=Alert.Severity.CRITICAL, opened_at__lte=until)
+    taken_s = Extract(F("acknowledged_at") - F("opened_at"), "epoch")
+    return AlertTimes(
+        **alerts.order_by()
+        .annotate(taken_s=taken_s)
+        .aggregate(
+            opened=Count("pk"),
+            acknowledged=Count("acknowledged_at"),
+            median_s=_Quantile("taken_s", share=0.5),
+            slow_s=_Quantile("taken_s", share=0.9),
+            first_opened_at=Min("opened_at"),
+        )
+    )
+
+
+def get_screen_times(until: datetime) -> float | None:
+    """Return the median of the seconds' 95th percentiles from event to screen, in milliseconds;
+    None where no open page reported one.
+    """
+    samples = PerformanceSample.objects.filter(taken_at__lte=until, screen_ms_p95__isnull=False)
+    found = samples.order_by().aggregate(median=_Quantile("screen_ms_p95", share=0.5))["median"]
+    return None if found is None else float(found)
 
 
 def get_alert(alert_id: UUID) -> Alert:

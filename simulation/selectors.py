@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Min, Q, Sum
+from django.db.models.functions import TruncMonth
 
 from simulation import engine, frames
 from simulation.figures import count
@@ -122,6 +124,50 @@ def get_frame(run: Run) -> bytes:
     if kept is None:
         raise NoFrame("No positions of this run are kept yet. The first come with its checkpoint.")
     return bytes(kept)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the tenant's runs. ``kept`` and ``broken`` leave fault drills out.
+
+    ``months`` has the first day of a month, and the runs kept and broken that ended in it.
+    """
+
+    kept: int
+    broken: int
+    steps_kept: int
+    drills: int
+    drills_caught: int
+    first_ended_at: datetime | None
+    months: tuple[tuple[date, int, int], ...]
+
+
+_KEPT = Q(state=Run.State.DONE, fault__isnull=True)
+_BROKEN = Q(state=Run.State.VIOLATED, fault__isnull=True)
+
+
+def count_outcomes(until: datetime) -> Outcomes:
+    """Return what became of the runs that ended by then. Two queries."""
+    ended = Run.objects.filter(
+        state__in=(Run.State.DONE, Run.State.VIOLATED), finished_at__lte=until
+    ).order_by()
+    total = ended.aggregate(
+        kept=Count("pk", filter=_KEPT),
+        broken=Count("pk", filter=_BROKEN),
+        steps_kept=Sum("step_done", filter=_KEPT, default=0),
+        drills=Count("pk", filter=Q(fault__isnull=False)),
+        drills_caught=Count("pk", filter=Q(fault__isnull=False, state=Run.State.VIOLATED)),
+        first_ended_at=Min("finished_at"),
+    )
+    months = (
+        ended.filter(fault__isnull=True)
+        .annotate(month=TruncMonth("finished_at"))
+        .values("month")
+        .annotate(kept=Count("pk", filter=_KEPT), broken=Count("pk", filter=_BROKEN))
+        .order_by("month")
+    )
+    rows = tuple((each["month"].date(), each["kept"], each["broken"]) for each in months)
+    return Outcomes(**total, months=rows)
 
 
 @dataclass(frozen=True)

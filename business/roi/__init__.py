@@ -18,7 +18,7 @@ from business.roi.flows import (
     split_flows,
 )
 from business.roi.formulas import FORMULAS, Formula
-from business.roi.industries import INDUSTRIES, Fact, Industry
+from business.roi.industries import INDUSTRIES, INDUSTRIES_AS_OF, Fact, Industry
 from business.roi.internal_rate import InternalRates, internal_rates
 from business.roi.loading import load_scenario, read_scenario
 from business.roi.measures import (
@@ -51,6 +51,7 @@ __all__ = [
     "FORMULAS",
     "HORIZON_MAX",
     "INDUSTRIES",
+    "INDUSTRIES_AS_OF",
     "TIMINGS",
     "TRIALS_MAX",
     "TRIALS_MIN",

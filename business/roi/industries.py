@@ -37,17 +37,19 @@ class Industry:
     document: dict[str, Any]
 
 
-def _read() -> dict[str, Industry]:
+def _read() -> tuple[dict[str, Industry], str]:
     text = resources.files("business.roi").joinpath("industries.json").read_text("utf-8")
-    return {
+    kept = parse(text)
+    industries = {
         entry["key"]: Industry(
             key=entry["key"],
             title=entry["title"],
             facts=tuple(_fact(fact) for fact in entry["facts"]),
             document=entry["scenario"],
         )
-        for entry in parse(text)["industries"]
+        for entry in kept["industries"]
     }
+    return industries, kept["as_of"]
 
 
 def _fact(entry: dict[str, Any]) -> Fact:
@@ -58,4 +60,5 @@ def _fact(entry: dict[str, Any]) -> Fact:
     return Fact(**{**entry, **numbers, "year": int(entry["year"])})
 
 
-INDUSTRIES = _read()
+# The day on which the figures were taken over.
+INDUSTRIES, INDUSTRIES_AS_OF = _read()
