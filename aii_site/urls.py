@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("business.studies.urls")),
     path("", include("business.scenarios.urls")),
     path("", include("business.roadmap.urls")),
+    path("", include("business.cases.urls")),
 ]
 
 if settings.DEBUG:

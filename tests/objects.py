@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
+from business.cases import services as cases
 from business.roadmap import services as roadmap
 from business.roadmap.models import Phase
 from business.roi import INDUSTRIES
@@ -216,6 +217,18 @@ def make_task(person: User) -> Values:
     return {"task_id": Phase.objects.get(pk=make_plan(person)["phase_id"]).tasks.all()[0].pk}
 
 
+def make_case(person: User) -> Values:
+    """A business case with one version."""
+    made = cases.start_case(
+        acting_user=person,
+        tenant=selectors.get_tenant(current_schema()),
+        version=save_scenario(person),
+        case=cases.CaseInput("Better diagnoses", "healthcare", author="A. Analyst"),
+        started_at=timezone.now(),
+    )
+    return {"case_id": made.case_id}
+
+
 RUN_PAGES = ("", "progress/", "cancel/", "again/", "series.json", "summary.json")
 RUN_FILES = ("state.npz", "state.csv", "frame.bin")
 BODIES_PAGES = ("", "bodies.csv", "delete/")
@@ -224,6 +237,8 @@ MEMBER_PAGES = ("", "role/", "remove/")
 SESSION_PAGES = ("", "end/")
 SCENARIO_PAGES = ("", "edit/", "history/", "duplicate/", "delete/", "share/", "simulate/")
 SCENARIO_FILES = ("scenario.json", "scenario.csv", "scenario.xlsx")
+CASE_PAGES = ("", "edit/", "risks/", "make/", "delete/")
+CASE_FILES = ("case.pdf", "case.docx")
 PROVIDER_PAGES = ("", "set-up/", "test/", "enable/", "disable/", "delete/")
 ALERT_PAGES = ("", "acknowledge/", "resolve/")
 
@@ -246,6 +261,7 @@ FOR_ROUTE: dict[str, Callable[[User], Values]] = {
     **{f"audit/<int:number>/{page}": make_entry for page in ("", "proof.json")},
     **{f"roi/<uuid:scenario_id>/{page}": make_scenario for page in SCENARIO_PAGES},
     **{f"roi/<uuid:scenario_id>/{file}": make_scenario for file in SCENARIO_FILES},
+    **{f"cases/<uuid:case_id>/{page}": make_case for page in (*CASE_PAGES, *CASE_FILES)},
     "roi/shared/<uuid:link_id>/": make_link,
     "roi/links/<uuid:link_id>/revoke/": make_link,
     "roi/simulations/<uuid:simulation_id>/": make_simulation,

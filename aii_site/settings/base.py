@@ -136,6 +136,7 @@ TENANT_APPS = [
     "business",
     "business.scenarios",
     "business.roadmap",
+    "business.cases",
 ]
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 

@@ -144,6 +144,12 @@ PERMISSIONS = (
     ),
     Permission("roi.edit", "Make, change, share and delete ROI scenarios.", WORKERS),
     Permission("roi.open_link", "Open an ROI scenario that somebody shared.", EVERYBODY),
+    Permission(
+        "cases.view",
+        "Read business cases, and take them away as files.",
+        frozenset({OWNER, OPERATOR, AUDITOR}),
+    ),
+    Permission("cases.edit", "Write, change, make anew and delete business cases.", WORKERS),
     Permission("roadmap.view", "See the adoption roadmap, and take it away as a file.", EVERYBODY),
     Permission("roadmap.edit", "Make the adoption roadmap and change it.", WORKERS),
     Permission("tenants.view_members", "See the members and the roles.", OVERSEERS),

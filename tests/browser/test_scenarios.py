@@ -1,9 +1,11 @@
-"""A scenario in a browser: from the empty form to the plots, the link and the workbook."""
+"""A scenario in a browser: from the empty form to the plots, the workbook and the business case."""
 
 from __future__ import annotations
 
 import re
 
+import docx
+import pypdfium2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from openpyxl import load_workbook
@@ -13,7 +15,7 @@ from tests.real_site import sign_in
 
 
 @pytest.mark.timeout(180)
-def test_from_the_empty_form_to_the_workbook(page, site, tmp_path):
+def test_from_the_empty_form_to_the_workbook_and_the_business_case(page, site, tmp_path):
     page.set_default_timeout(30_000)
     sign_in(page, site, "operator@acme.example")
     page.goto(site.address("acme", "/roi/new/"))
@@ -57,3 +59,28 @@ def test_from_the_empty_form_to_the_workbook(page, site, tmp_path):
     cells = [c.value for row in load_workbook(tmp_path / "a.xlsx")["Inputs"] for c in row]
     assert "Journey" in cells
     assert 0.08 in cells
+
+    page.get_by_role("link", name="Write the business case").click()
+    expect(page.get_by_label("Title")).to_have_value("Business case: Journey")
+    page.get_by_label("Prepared for").fill("The board")
+    page.get_by_role("button", name="Make the document").click()
+    expect(page.get_by_role("heading", level=2)).to_have_count(8)
+    for figure in page.locator(".case-figure svg").all():
+        expect(figure).to_be_visible()
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    assert found.violations_count == 0, found.generate_report()
+    worth = page.locator("#summary data[value=npv]").inner_text()
+
+    for name, ending in (("PDF", "pdf"), ("Word", "docx")):
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name=name, exact=True).click()
+        waiting.value.save_as(tmp_path / f"a.{ending}")
+    pdf = pypdfium2.PdfDocument(tmp_path / "a.pdf")
+    paper = "".join(sheet.get_textpage().get_text_range() for sheet in pdf)
+    pdf.close()
+    word = docx.Document(str(tmp_path / "a.docx"))
+    text = "".join(paragraph.text for paragraph in word.paragraphs)
+    for said in (paper, text):
+        assert "".join(worth.split()) in "".join(said.split())
+        assert "The board" in said
+    assert len(word.inline_shapes) >= 4

@@ -35,6 +35,7 @@ NASTY = [
 NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
     *["kind", "issuer", "client_id", "metadata_xml", "join_domains", "ticket", "SAMLResponse"],
+    *["author", "prepared_for", "note_summary", "scenario_version", "risk-0-title"],
     *["title", "owner", "due_on", "starts_on", "ends_on", "VERIFIED_RUNS", "DRILLS_CAUGHT"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
     *[
@@ -68,6 +69,7 @@ READ_ON_RECORD = {
     *(f"roi/<uuid:scenario_id>/{file}" for file in objects.SCENARIO_FILES),
     *("roadmap/roadmap.csv", "roadmap/roadmap.json"),
     *("audit/<int:number>/", "runs/bodies/<uuid:file_id>/bodies.csv"),
+    *(f"cases/<uuid:case_id>/{file}" for file in objects.CASE_FILES),
     *(f"runs/<uuid:run_id>/{file}" for file in ("summary.json", "state.npz", "state.csv")),
 }
 
