@@ -21,7 +21,7 @@ from uuid import UUID
 import psycopg
 
 from benchmarks import _audit_load, totals
-from benchmarks._audit_load import BATCHED, CHAINED, SECONDS, SINGLE, WORKING, Load
+from benchmarks._audit_load import BATCHED, CHAINED, SECONDS, SINGLE, WARM_UP_S, WORKING, Load
 from benchmarks._report import Row, percentile, publish
 
 WRITERS = 16
@@ -65,8 +65,8 @@ def measure(superuser_url: str, folder: Path) -> None:
         "audit",
         rows,
         [
-            f"pgbench of {SECONDS} s on the sequencer's machine, flushing each commit:"
-            f" {WRITERS} for T1, {MANY} for T2 and its chain.",
+            f"pgbench of {SECONDS} s, after {WARM_UP_S} s that do not count, on the sequencer's"
+            f" machine: {WRITERS} connections for T1, {MANY} for T2 and its chain.",
             "T2's peer: a SHA-256 chain under a row lock; transactions of both work for 10 ms.",
             "T2, a request: BEGIN, a write, COMMIT, in turns with and without the entry.",
             f"T5: {ERASED} of {SUBJECTS} people; every file of the database, its write-ahead log,"
