@@ -19,6 +19,12 @@ from tests.cast import NOON
 FAULT = Fault("momentum", 50)
 
 
+@pytest.fixture(autouse=True)
+def _in_the_web_server(settings):
+    """As people ask: nothing is compiled there to estimate what a run would cost."""
+    settings.AII_PROCESS = "web"
+
+
 @pytest.fixture
 def member(in_acme):
     return lambda person: selectors.find_membership(person, in_acme)
