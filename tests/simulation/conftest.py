@@ -35,6 +35,12 @@ def queued(in_acme, operator):
 
 
 @pytest.fixture
+def client(client_for, operator, acme):
+    """A browser in which the operator of acme has signed in."""
+    return client_for(operator, acme)
+
+
+@pytest.fixture
 def executed(queued):
     """Return a function that asks for a run, executes it in this thread, and reads it back."""
 

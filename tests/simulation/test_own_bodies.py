@@ -32,11 +32,6 @@ probe,0,1.5,0,0,0,0.8,0
 """
 
 
-@pytest.fixture
-def client(client_for, operator, acme):
-    return client_for(operator, acme)
-
-
 def send(client, text: str | bytes = SUN_AND_TWO, *, name: str = "planets.csv", units="N-body"):
     content = text if isinstance(text, bytes) else text.encode()
     file = SimpleUploadedFile(name, content, "text/csv")
