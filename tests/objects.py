@@ -290,7 +290,8 @@ def fingerprint(schema: str) -> dict[str, str]:
         )
         cursor.execute(
             " UNION ALL ".join(
-                f"SELECT '{table}', md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), ''))"
+                f"SELECT '{table}',"
+                " md5(coalesce(string_agg(t::text, chr(10) ORDER BY t::text), ''))"
                 f' FROM "{schema}"."{table}" t'
                 for (table,) in cursor.fetchall()
             )
