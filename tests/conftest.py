@@ -73,19 +73,16 @@ def clean_database() -> None:
             owner.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
         # Only those with a page: a TRUNCATE of each table and index takes longer than many a test.
         tables = owner.execute(
-            "SELECT relnamespace::regnamespace::text, relname FROM pg_class WHERE relkind = 'r'"
-            " AND (relnamespace::regnamespace::text IN ('acme', 'globex')"
+            "SELECT DISTINCT coalesce(pg_partition_root(oid), oid)::regclass::text FROM pg_class"
+            " WHERE relkind = 'r' AND (relnamespace::regnamespace::text IN ('acme', 'globex')"
             " OR relnamespace = 'public'::regnamespace AND NOT relname = ANY(%s)"
             " AND relname <> 'django_content_type')"
             " AND relname <> 'django_migrations' AND pg_relation_size(oid) > 0",
             [list(_CAST)],
         ).fetchall()
         if tables:
-            owner.execute(
-                sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(
-                    sql.SQL(", ").join(sql.Identifier(s, t) for s, t in tables)
-                )
-            )
+            names = ", ".join(name for (name,) in tables)
+            owner.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
         for table, rows in _CAST.items():
             owner.execute(f"DELETE FROM {table}")
             with owner.cursor().copy(f"COPY {table} FROM STDIN") as copy:
