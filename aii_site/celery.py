@@ -8,6 +8,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_after_setup
 
+from business.scenarios.schedule import BEAT_SCHEDULE as SCENARIOS_SCHEDULE
 from monitoring.schedule import BEAT_SCHEDULE as LOG_SCHEDULE
 from monitoring.totals.schedule import BEAT_SCHEDULE as TOTALS_SCHEDULE
 from simulation.schedule import BEAT_SCHEDULE
@@ -32,6 +33,7 @@ app.conf.beat_schedule = {
     **BEAT_SCHEDULE,
     **TOTALS_SCHEDULE,
     **LOG_SCHEDULE,
+    **SCENARIOS_SCHEDULE,
 }
 
 

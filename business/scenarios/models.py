@@ -132,6 +132,9 @@ class LongSimulation(models.Model):
     seed = models.PositiveBigIntegerField()
     state = models.CharField(max_length=16, choices=State, default=State.WAITING)
     requested_at = models.DateTimeField()
+    # The last message; how many there were. A sweep sends another where a worker was lost.
+    sent_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=1)
     finished_at = models.DateTimeField(null=True)
     result = models.JSONField(null=True)
     failure = models.TextField(blank=True)

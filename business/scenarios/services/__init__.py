@@ -26,6 +26,7 @@ from business.scenarios.services.saving import (
 from business.scenarios.services.simulations import (
     execute_simulation,
     find_progress,
+    reap_simulations,
     request_simulation,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "duplicate_version",
     "execute_simulation",
     "find_progress",
+    "reap_simulations",
     "record_download",
     "request_simulation",
     "revoke_link",

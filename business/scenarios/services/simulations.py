@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,16 @@ from business import roi
 from business.scenarios import results
 from business.scenarios.models import LongSimulation, ScenarioVersion
 from business.scenarios.services.errors import BadTrials, SimulationUnknown, TooMany
+from tenants.context import current_schema
 from tenants.journal import Subject, note, process
 from tenants.models import User
-from tenants.tasks import enqueue_on_commit
+from tenants.redis import get_redis
+from tenants.tasks import enqueue_on_commit, queue_of
 
 WAITING_MAX = 10
+# A worker says something several times a second, and that is kept for a minute.
+SILENT_AFTER = timedelta(minutes=2)
+ATTEMPTS_MAX = 3
 _REPORT_EVERY_S = 0.25
 _KEPT_S = 60
 
@@ -43,8 +48,17 @@ def request_simulation(
     if waiting.count() >= WAITING_MAX:
         raise TooMany(f"{WAITING_MAX} simulations wait. Try again when one is done.")
     asked, is_new = LongSimulation.objects.get_or_create(
-        version=version, trials=trials, seed=seed, defaults={"requested_at": requested_at}
+        version=version,
+        trials=trials,
+        seed=seed,
+        defaults={"requested_at": requested_at, "sent_at": requested_at},
     )
+    if asked.state == LongSimulation.State.FAILED:
+        # What was given up is tried again when somebody asks again.
+        asked.state, asked.failure, asked.finished_at = LongSimulation.State.WAITING, "", None
+        asked.attempts, asked.sent_at, asked.requested_at = 1, requested_at, requested_at
+        asked.save()
+        is_new = True
     if is_new:
         note(
             who=acting_user,
@@ -96,6 +110,47 @@ def _settle(asked: LongSimulation, found: dict[str, Any], settled_at: datetime) 
                 "state": found["state"],
             },
         )
+
+
+def reap_simulations(*, reaped_at: datetime) -> None:
+    """Send again what waits and nobody computes, and give up what was lost too often.
+
+    Computing twice does no harm. One query where nothing waits for long.
+    """
+    waiting = LongSimulation.objects.filter(
+        state=LongSimulation.State.WAITING, sent_at__lt=reaped_at - SILENT_AFTER
+    )
+    silent = [asked for asked in waiting if find_progress(asked.pk) is None]
+    # Messages that wait behind others are not lost; only an empty queue proves that they are.
+    if not silent or get_redis().llen(queue_of(current_schema())):
+        return
+    for asked in silent:
+        _take_up_again(asked, reaped_at)
+
+
+@transaction.atomic
+def _take_up_again(asked: LongSimulation, at: datetime) -> None:
+    waiting = LongSimulation.objects.select_for_update(skip_locked=True)
+    found = waiting.filter(
+        pk=asked.pk, state=LongSimulation.State.WAITING, sent_at=asked.sent_at
+    ).first()
+    if found is None:
+        return
+    subject = Subject("scenario", str(asked.version.scenario_id))
+    told = {"trials": found.trials, "seed": found.seed, "attempts": found.attempts}
+    if found.attempts >= ATTEMPTS_MAX:
+        found.state, found.finished_at = LongSimulation.State.FAILED, at
+        found.failure = (
+            f"Its worker was lost {found.attempts} times. Ask for fewer trials, or again when the"
+            " workers are well."
+        )
+        found.save()
+        note(who=process(), action="scenario.simulation_lost", subject=subject, at=at, after=told)
+        return
+    found.attempts, found.sent_at = found.attempts + 1, at
+    found.save()
+    note(who=process(), action="scenario.simulation_sent_again", subject=subject, at=at, after=told)
+    enqueue_on_commit("scenarios.simulate", simulation_id=str(found.pk))
 
 
 def find_progress(simulation_id: UUID) -> float | None:
