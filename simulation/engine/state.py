@@ -11,7 +11,6 @@ from conservation import Value, exact_sum
 from simulation.engine import kernels
 from simulation.engine.boundaries import (
     BOX_QUANTA,
-    PeriodicSummation,
     energy_scale_tu,
     laws_with_boundary,
     unclaimed_by_boundary,
@@ -26,6 +25,7 @@ from simulation.engine.collisions import (
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
 from simulation.engine.forces.direct import FEW, DirectSummation, PairSummation
+from simulation.engine.forces.images import PeriodicSummation
 from simulation.engine.forces.user import (
     ROUND_OFF,
     UserForce,

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from simulation.engine.boundaries import PeriodicSummation
 from simulation.engine.distribution.balance import imbalance
 from simulation.engine.distribution.protocol import Answer, ForceLaw, Order, Sabotage, Terms
 from simulation.engine.distribution.shares import Tiles
 from simulation.engine.fmm import tree
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import DirectSummation, PairSummation
+from simulation.engine.forces.images import PeriodicSummation
 
 _WORD, _HALF = 2**64, 2**63
 _FLIPPED_BIT = 20

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulation import engine
-from simulation.engine import BadRequest, State, UserForce, boundaries, kernels
-from simulation.engine.boundaries import BOX_QUANTA, ewald_table, interpolate, wrap
+from simulation.engine import BadRequest, State, UserForce, kernels
+from simulation.engine.boundaries import BOX_QUANTA, wrap
+from simulation.engine.forces.images import PeriodicSummation, ewald_table, interpolate
 from simulation.engine.scenarios import Bodies
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -247,7 +248,7 @@ class TestLaws:
         """The gradient grows, the potential does not: the energy law alone can see it."""
         state = prepare(gas(1, 10), softening_tu=0.25, dt_tu=2.0**-8)
         exact = state.force.evaluate
-        twin = boundaries.PeriodicSummation(4.0, 0.25)
+        twin = PeriodicSummation(4.0, 0.25)
         twin._table = twin._table * 1.01
         scratch = np.zeros_like(state.u_q)
 
