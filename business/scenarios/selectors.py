@@ -131,24 +131,24 @@ def list_inputs(document: Mapping[str, Any]) -> list[InputRow]:
 
 
 def describe_number(held: outline.Held, currency: str) -> str:
-    """Return a number in words: 150000 to 300000, likely 200000 EUR a year."""
+    """Return a number in words: 150 000 to 300 000 EUR a year, most likely 200 000."""
     shape = outline.shape_of(held.value)
     unit = held.place.unit.replace("{currency}", currency)
     parts = [grouped(part, percent=held.place.is_percent) for part in outline.parts_of(held.value)]
-    text = _WORDS[shape].format(*parts)
+    text = _WORDS[shape].format(*parts, unit=f" {unit}" if unit else "")
     if isinstance(held.value, Mapping) and held.value.get("draw") == "yearly":
         text += ", drawn each year"
-    return text if shape == "unknown" else f"{text} {unit}"
+    return text
 
 
 _WORDS = {
-    "number": "{}",
+    "number": "{}{unit}",
     "unknown": "unknown",
-    "pert": "{0} to {2}, most likely {1}",
-    "triangular": "{0} to {2}, most likely {1} (triangular)",
-    "uniform": "{0} to {1}",
-    "normal": "{0} ± {1} (normal)",
-    "lognormal": "{0} to {1} in nine of ten cases (lognormal)",
+    "pert": "{0} to {2}{unit}, most likely {1}",
+    "triangular": "{0} to {2}{unit}, most likely {1} (triangular)",
+    "uniform": "{0} to {1}{unit}",
+    "normal": "{0} ± {1}{unit} (normal)",
+    "lognormal": "{0} to {1}{unit} in nine of ten cases (lognormal)",
 }
 
 
