@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,7 +80,7 @@ def record(
     connection = connections[using]
     assert connection.in_atomic_block, "an entry belongs into the transaction that it tells of"
     id_ = uuid4()
-    origin_said = {k: v for k, v in asdict(origin).items() if v} if origin else None
+    origin_said = {k: v for k, v in vars(origin).items() if v} if origin else None
     parts: dict[str, tuple[str, dict[str, Any]]] = {
         "actor": (
             f"person:{who.id}" if who.kind == "person" else PLATFORM_SUBJECT,
