@@ -9,6 +9,7 @@ formulas and compares them with the calculator.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from business import roi
 from business.roi.scenario import Input, Scenario
 from business.scenarios.models import ScenarioVersion
 from business.scenarios.tables import COLUMNS, rows_of
+from business.scenarios.workbook_terms import Term, term
 from business.scenarios.workbook_years import Years
 
 _Z95 = "1.6448536269514722"
@@ -69,9 +71,11 @@ class _Book:
         self._write_years(years)
         self._write_results(years)
 
-    def _ref(self, entry: Input) -> str:
+    def _ref(self, entry: Input) -> Term:
         """Return the cell of an input; its number where none stands in the document."""
-        return self.refs.get(entry.path) or str(entry.central)
+        value = math.nan if entry.central is None else float(entry.central)
+        cell = self.refs.get(entry.path)
+        return Term(cell, value) if cell else term(value)
 
     def _write_inputs(self) -> None:
         sheet = self.inputs
@@ -103,12 +107,13 @@ class _Book:
         sheet = self.years
         for index, line in enumerate(years.lines):
             sheet.write_string(index, 0, line.title, self.bold if line.is_sum else None)
-            for column, content in enumerate(line.cells, 1):
+            for column, cell in enumerate(line.cells, 1):
                 shape = self.number if line.is_factor else self.money
-                if isinstance(content, str):
-                    sheet.write_formula(index, column, content, shape)
+                if cell.is_number:
+                    sheet.write_number(index, column, cell.value, None if index == 0 else shape)
                 else:
-                    sheet.write_number(index, column, content, None if index == 0 else shape)
+                    value = cell.value if math.isfinite(cell.value) else line.unknown
+                    sheet.write_formula(index, column, f"={cell.text}", shape, value)
         sheet.set_column(0, 0, 44)
         sheet.set_column(1, self.scenario.horizon_years + 1, 14)
         sheet.freeze_panes(1, 1)
@@ -195,7 +200,7 @@ def _measures(scenario: Scenario, years: Years) -> list[tuple[str, str, str]]:
     ]
     if scenario.timing == "end":
         # A spreadsheet's IRR and MIRR know no other timing, and one root alone.
-        rate = years.rate
+        rate = years.rate.text
         finance = rate if scenario.finance_rate is None else str(scenario.finance_rate)
         reinvest = rate if scenario.reinvest_rate is None else str(scenario.reinvest_rate)
         found += [
