@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,24 +52,24 @@ class Opened:
 def open_entries(entries: Iterable[Entry]) -> list[Opened]:
     """Return the contents of entries of the current schema: one query for all keys."""
     rows = list(entries)
-    with suppress(SealBroken):
-        warm_up(bytes(sealed) for row in rows for sealed in (row.actor, row.details))
-    return [_open_both(row) for row in rows]
+    warm_up(bytes(sealed) for row in rows for sealed in (row.actor, row.details))
+    schema = str(connection.schema_name)  # type: ignore[attr-defined]
+    return [_open_both(row, schema) for row in rows]
 
 
-def _open_both(row: Entry) -> Opened:
+def _open_both(row: Entry, schema: str) -> Opened:
     parts: dict[str, Part | None] = {}
     broken = []
     for name in ("actor", "details"):
         try:
-            parts[name] = _open(row, name)
+            parts[name] = _open(row, name, schema)
         except SealBroken:
             parts[name] = None
             broken.append(name)
     return Opened(parts["actor"], parts["details"], tuple(broken))
 
 
-def _open(row: Entry, name: str) -> Part | None:
-    context = part_context(connection.schema_name, name, row.id)  # type: ignore[attr-defined]
+def _open(row: Entry, name: str, schema: str) -> Part | None:
+    context = part_context(schema, name, row.id)
     opened = open_sealed(bytes(getattr(row, name)), context=context)
     return None if opened is None else Part(opened)

@@ -10,6 +10,7 @@ key, far above what one subject gets. Limit: the length of the content shows.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -62,6 +63,12 @@ def take_apart(sealed: bytes) -> Parts:
     return Parts(
         UUID(bytes=sealed[1:_HEADER_BYTES]), sealed[_HEADER_BYTES:nonce_end], sealed[nonce_end:]
     )
+
+
+def key_ids(sealed: Iterable[bytes]) -> set[UUID]:
+    """Return the ids of the keys of much content; what has no readable one is left out."""
+    found = {bytes(each[1:_HEADER_BYTES]) for each in sealed}
+    return {UUID(bytes=each) for each in found if len(each) == _ID_BYTES}
 
 
 def open_parts(cipher: AESGCM, parts: Parts, bound_to: bytes) -> bytes:

@@ -52,7 +52,7 @@ def is_worth_it(who: str, on: str, proof: str, for_all: bool) -> bool:
     if for_all:
         return proof == "password" and role in ("OPERATOR", "VIEWER")
     # An old proof is as good as a new one but where an act asks for a new one.
-    return proof != "stale" or (role in ("OWNER", "OPERATOR") and who != "consultant")
+    return proof != "stale" or (on == "acme" and role in ("OWNER", "OPERATOR"))
 
 
 VISITS = [
