@@ -49,8 +49,8 @@ def pytest_unconfigure(config):
     _cleanup.close()
 
 
-# The tests of these go to one worker: they share a site, compiled kernels, or runs of some seconds.
-TOGETHER = ("tests/browser/", "tests/simulation/engine/", "tests/case_studies/test_studies.py")
+# The tests of these go to one worker: they share a site, or runs of some seconds.
+TOGETHER = ("tests/browser/", "tests/case_studies/test_studies.py")
 
 
 class Scheduling(LoadScopeScheduling):
