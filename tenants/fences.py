@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections, transaction
 from psycopg import sql
+from psycopg.errors import DuplicateObject, UniqueViolation
 
 from audit.fences import fence_log
 from tenants.members.functions import statements
@@ -184,8 +185,15 @@ def app_role() -> str:
 
 def _ensure_role(cursor, role: str) -> None:  # type: ignore[no-untyped-def]
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-    if cursor.fetchone() is None:
-        cursor.execute(_format("CREATE ROLE {} NOLOGIN", role))
+    if cursor.fetchone() is not None:
+        return
+    try:
+        with transaction.atomic(using=cursor.db.alias):
+            cursor.execute(_format("CREATE ROLE {} NOLOGIN", role))
+    except DatabaseError as problem:
+        # All databases of a server share its roles: another one may have made it at this moment.
+        if not isinstance(problem.__cause__, UniqueViolation | DuplicateObject):
+            raise
 
 
 def _format(statement: str, *names: str) -> sql.Composed:
