@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import zip_longest
 from string import Formatter
@@ -132,6 +133,11 @@ class Document:
     sections: tuple[Section, ...]
     sources: tuple[Source, ...]
     said: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def made(self) -> str:
+        """When it was made, as a reader writes it."""
+        return f"{datetime.fromisoformat(self.made_at).astimezone(UTC):%-d %B %Y, %H:%M} UTC"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data without the words of persons; ``read`` takes it back."""

@@ -37,7 +37,7 @@ _WIDTH_MAX = 36
 def to_pdf(document: Document, sha256: str) -> bytes:
     """Return the document as a tagged PDF (PDF/UA-1)."""
     plain = {
-        **{name: getattr(document, name) for name in ("title", "tenant", "number", "made_at")},
+        **{name: getattr(document, name) for name in ("title", "tenant", "number", "made")},
         "sha256": sha256,
         "author": document.said.get("author", ""),
         "prepared_for": document.said.get("prepared_for", ""),
@@ -96,12 +96,12 @@ def _block(document: Document, block: Block) -> dict[str, Any]:
         "mark": document.number_of(source) if source else None,
         "head": block.head,
         "numeric": block.numeric,
-        "widths": _widths(block),
+        "widths": list_widths(block),
         "rows": [[_text(document, cell, marks=not source) for cell in row] for row in block.rows],
     }
 
 
-def _widths(table: Table) -> list[int]:
+def list_widths(table: Table) -> list[int]:
     """Return how wide the columns want to be, by their longest word or cell."""
     shown = [[_length(cell) for cell in row] for row in table.rows]
     columns = zip(*shown, strict=True) if shown else ([] for _ in table.head)

@@ -11,7 +11,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import docx
-from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_COLOR_INDEX
+from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_COLOR_INDEX, WD_TAB_ALIGNMENT
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Cm, Pt, RGBColor
@@ -32,9 +32,15 @@ from business.cases.document import (
     marked,
     only_source,
 )
-from business.cases.pdf_file import to_png
+from business.cases.pdf_file import list_widths, to_png
 
 _MUTED = RGBColor(0x50, 0x5A, 0x68)
+_LINE = "C9D0D9"
+_TEXT_CM = 16.2
+# A table with at most so many rows stays on one page.
+_ROWS_TOGETHER = 12
+# What the margins of a cell take, in characters.
+_CELL_MARGINS = 3
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -66,6 +72,7 @@ class _Writer:
         about.title, about.author = document.title, document.said.get("author", "")
         about.comments, about.language = f"Business case of {document.tenant}", "en"
         about.created = about.modified = datetime.fromisoformat(document.made_at)
+        self._write_footer(page.footer)
 
     def write_head(self) -> None:
         """Title, for whom, by whom, which version."""
@@ -75,7 +82,7 @@ class _Writer:
         for key, title in (("prepared_for", "Prepared for"), ("author", "Author")):
             if key in document.said:
                 self.word.add_paragraph(f"{title}: {document.said[key]}")
-        self.word.add_paragraph(f"Version {document.number}, made {document.made_at}")
+        self.word.add_paragraph(f"Version {document.number}, made {document.made}")
         self._muted(
             "Each value names its source by a raised number; the sources stand at the end with"
             " their dates. What differs from the version before is marked and listed at the end of"
@@ -90,9 +97,10 @@ class _Writer:
             for item in block.items:
                 self._text(self.word.add_paragraph(style="List Bullet"), item)
         elif isinstance(block, Note):
+            self._muted("Note of the author").paragraph_format.keep_with_next = True
             for line in self.document.hear(block.said).split("\n"):
                 if line.strip():
-                    self.word.add_paragraph(line, style="Intense Quote")
+                    self.word.add_paragraph(line, style="Quote")
         elif isinstance(block, Figure):
             self._figure(block)
         else:
@@ -106,10 +114,10 @@ class _Writer:
             [str(at), one.what, one.at, _detail(one)]
             for at, one in enumerate(self.document.sources, 1)
         ]
-        grid = self._grid(head, len(rows))
-        for at, row in enumerate(rows, 1):
-            for column, words in enumerate(row):
-                self._run(grid.rows[at].cells[column].paragraphs[0], words)
+        grid = self._grid(head, len(rows), (4, 30, 10, 34))
+        for kept, row in zip(grid.rows[1:], rows, strict=True):
+            for cell, words in zip(kept.cells, row, strict=True):
+                self._run(cell.paragraphs[0], words)
         self._muted(
             f"SHA-256 of this version: {sha256}. It stands in the audit log of"
             f" {self.document.tenant}."
@@ -127,6 +135,7 @@ class _Writer:
     def _figure(self, figure: Figure) -> None:
         self.figures += 1
         picture = self.word.add_picture(io.BytesIO(to_png(figure)), width=Cm(15.5))
+        self.word.paragraphs[-1].paragraph_format.keep_with_next = True
         about = picture._inline.docPr
         about.set("descr", f"{figure.title}. {figure.sentence}")
         caption = self._muted(f"Figure {self.figures}: {figure.title}. {figure.sentence}")
@@ -139,24 +148,52 @@ class _Writer:
         caption = self._muted(f"Table {self.tables}: {table.caption}")
         caption.paragraph_format.keep_with_next = True
         self._mark(caption, source)
-        grid = self._grid(table.head, len(table.rows))
-        for at, row in enumerate(table.rows, 1):
-            for column, text in enumerate(row):
-                cell = grid.rows[at].cells[column].paragraphs[0]
-                self._text(cell, text, marks=not source, size=Pt(9))
-                if column in table.numeric:
-                    cell.alignment = WD_ALIGN_PARAGRAPH.RIGHT
+        grid = self._grid(table.head, len(table.rows), list_widths(table))
+        for kept, row in zip(grid.rows[1:], table.rows, strict=True):
+            for cell, text in zip(kept.cells, row, strict=True):
+                self._text(cell.paragraphs[0], text, marks=not source, size=Pt(9))
+        for row in grid.rows:
+            for column in table.numeric:
+                row.cells[column].paragraphs[0].alignment = WD_ALIGN_PARAGRAPH.RIGHT
         self.word.add_paragraph()
 
-    def _grid(self, head: Sequence[str], rows: int) -> Any:
-        grid = self.word.add_table(rows=rows + 1, cols=len(head), style="Table Grid")
+    def _grid(self, head: Sequence[str], rows: int, widths: Sequence[int]) -> Any:
+        grid = self.word.add_table(rows=rows + 1, cols=len(head))
+        grid.autofit = False
+        _rule(grid)
+        wanted = [width + _CELL_MARGINS for width in widths]
+        for column, width in zip(grid.columns, wanted, strict=True):
+            column.width = Cm(_TEXT_CM * width / sum(wanted))
+            for cell in column.cells:
+                cell.width = column.width
         for cell, words in zip(grid.rows[0].cells, head, strict=True):
             self._run(cell.paragraphs[0], words).bold = True
         # Word repeats this row on each page, and screen readers know it for what it is.
-        header = OxmlElement("w:tblHeader")
-        header.set(qn("w:val"), "true")
-        grid.rows[0]._tr.get_or_add_trPr().append(header)
+        grid.rows[0]._tr.get_or_add_trPr().append(_element("w:tblHeader", val="true"))
+        together = grid.rows[:-1] if rows <= _ROWS_TOGETHER else grid.rows[:2]
+        for row in grid.rows:
+            row._tr.get_or_add_trPr().insert(0, _element("w:cantSplit", val="true"))
+            for cell in row.cells:
+                shape = cell.paragraphs[0].paragraph_format
+                shape.space_before = shape.space_after = Pt(2)
+                shape.line_spacing = 1
+        for row in together:
+            for cell in row.cells:
+                cell.paragraphs[0].paragraph_format.keep_with_next = True
         return grid
+
+    def _write_footer(self, footer: Any) -> None:
+        document, line = self.document, footer.paragraphs[0]
+        style = line.style
+        style.font.size, style.font.color.rgb = Pt(8), _MUTED
+        style.paragraph_format.tab_stops.clear_all()
+        style.paragraph_format.tab_stops.add_tab_stop(Cm(_TEXT_CM), WD_TAB_ALIGNMENT.RIGHT)
+        line.add_run(f"{document.title}, version {document.number}, made {document.made}\t")
+        for before, counter in (("", "PAGE"), (" / ", "NUMPAGES")):
+            line.add_run(before)
+            field = _element("w:fldSimple", instr=counter)
+            field.append(line.add_run("1")._r)
+            line._p.append(field)
 
     def _text(self, paragraph: Any, text: Text, *, marks: bool = True, size: Any = None) -> None:
         for part, source in marked(text):
@@ -189,6 +226,22 @@ class _Writer:
         run = paragraph.add_run(words)
         run.font.size = Pt(9)
         return run
+
+
+def _element(name: str, **attributes: str) -> Any:
+    made = OxmlElement(name)
+    for key, value in attributes.items():
+        made.set(qn(f"w:{key}"), value)
+    return made
+
+
+def _rule(grid: Any) -> None:
+    """Give a table thin lines between its rows, as on paper."""
+    borders = _element("w:tblBorders")
+    for side in ("top", "bottom", "insideH"):
+        borders.append(_element(f"w:{side}", val="single", sz="4", space="0", color=_LINE))
+    # The schema wants them here.
+    grid._tbl.tblPr.find(qn("w:tblLayout")).addprevious(borders)
 
 
 def _detail(source: Source) -> str:

@@ -36,6 +36,9 @@ _MEANS = {
     "lognormal": f"=EXP((LN({{0}})+LN({{1}}))/2+((LN({{1}})-LN({{0}}))/(2*{_Z95}))^2/2)",
 }
 _BASE = len(COLUMNS)
+_A4 = 9
+_YEARS_A_PAGE = 15
+_TWO_LINES = 30
 
 
 def to_xlsx(version: ScenarioVersion) -> bytes:
@@ -58,6 +61,10 @@ class _Book:
         self.money = book.add_format({"num_format": "#,##0.00"})
         self.percent = book.add_format({"num_format": "0.00%"})
         self.number = book.add_format({"num_format": "0.0000"})
+        self.middle = book.add_format({"text_wrap": True})
+        self.beside = book.add_format({"text_wrap": True, "indent": 1})
+        for shape in (self.middle, self.beside, self.money, self.percent, self.number):
+            shape.set_align("vcenter")
         self.results = book.add_worksheet("Results")
         self.inputs = book.add_worksheet("Inputs")
         self.years = book.add_worksheet("Years")
@@ -70,6 +77,20 @@ class _Book:
         years.build()
         self._write_years(years)
         self._write_results(years)
+        for sheet in (self.results, self.inputs, self.years):
+            self._lay_out(sheet)
+
+    def _lay_out(self, sheet: Worksheet) -> None:
+        """Set how a sheet is printed: a page wide, as far as that can be read."""
+        sheet.set_landscape()
+        sheet.set_paper(_A4)
+        sheet.repeat_columns(0)
+        if sheet is not self.years or self.scenario.horizon_years <= _YEARS_A_PAGE:
+            sheet.fit_to_pages(1, 0)
+        if sheet is not self.results:
+            sheet.repeat_rows(0)
+        title = str(self.version)[:100].replace("&", "&&")
+        sheet.set_footer(f"&L{title}&C&A&R&P / &N")
 
     def _ref(self, entry: Input) -> Term:
         """Return the cell of an input; its number where none stands in the document."""
@@ -90,8 +111,9 @@ class _Book:
                     sheet.write_string(index, column, text)
             if row.kind != "text":
                 parts = [cell_at(index, column) for column in (4, 5, 6)]
+                shape = self.number if row.unit == "share" else self.money
                 sheet.write_formula(
-                    index, _BASE, _MEANS[row.kind].format(*parts), None, self._base(row.path)
+                    index, _BASE, _MEANS[row.kind].format(*parts), shape, self._base(row.path)
                 )
                 self.refs[row.path] = f"Inputs!{cell_at(index, _BASE, True, True)}"
         sheet.set_column(0, 0, 28)
@@ -141,7 +163,8 @@ class _Book:
             sheet.write_string(index, 0, sentence)
         sheet.set_column(0, 0, 34)
         sheet.set_column(1, 3, 18)
-        sheet.set_column(4, 5, 60)
+        sheet.set_column(4, 4, 50)
+        sheet.set_column(5, 5, 75)
 
     def _write_measure(self, sheet: Worksheet, index: int, measure: tuple[str, str, str]) -> None:
         key, title, formula = measure
@@ -149,18 +172,19 @@ class _Book:
         shape = {"irr": self.percent, "mirr": self.percent, "roi": self.percent}.get(
             key, self.number if key in ("bcr", "payback_years") else self.money
         )
-        sheet.write_string(index, 0, title)
+        sheet.set_row(index, _TWO_LINES)
+        sheet.write_string(index, 0, title, self.middle)
         sheet.write_formula(index, 1, formula, shape, "" if found is None else found)
         if found is None:
-            sheet.write_string(index, 2, "none")
+            sheet.write_string(index, 2, "none", self.middle)
         else:
             sheet.write_number(index, 2, found, shape)
             difference = f"={cell_at(index, 1)}-{cell_at(index, 2)}"
-            sheet.write_formula(index, 3, difference, self.number, 0)
+            sheet.write_formula(index, 3, difference, shape, 0)
         for formula_of in roi.FORMULAS:
             if formula_of.key == key.removesuffix("_years"):
-                sheet.write_string(index, 4, formula_of.text)
-                sheet.write_string(index, 5, formula_of.source)
+                sheet.write_string(index, 4, formula_of.text, self.beside)
+                sheet.write_string(index, 5, formula_of.source, self.beside)
 
 
 _SAVED: dict[str, Callable[[Mapping[str, Any]], float | None]] = {

@@ -90,6 +90,9 @@ def test_the_word_document_has_every_heading_table_value_and_figure(document, ma
     figures = [block for block in blocks if isinstance(block, Figure)]
     assert len(word.inline_shapes) == len(figures) >= 4
     assert all(shape._inline.docPr.get("descr") for shape in word.inline_shapes)
+    footer = word.sections[0].footer.paragraphs[0]
+    assert f"version 1, made {document.made}" in footer.text
+    assert [one for one in ("PAGE", "NUMPAGES") if f'instr="{one}"' not in footer._p.xml] == []
     text = squeezed(
         " ".join(p.text for p in word.paragraphs)
         + " ".join(c.text for t in word.tables for r in t.rows for c in r.cells)

@@ -79,6 +79,7 @@ def test_the_workbooks_formulas_give_the_calculators_numbers(name, in_acme, oper
         else:
             assert found[title] == pytest.approx(float(value), rel=1e-9, abs=1e-6), title
     check_cached(content, book)
+    assert all(sheet.page_setup.fitToHeight == 0 for sheet in book.book), "printed a page wide"
     # Every cell of the years is a formula that can be followed, or a constant of no input.
     years = book.book["Years"]
     formulas = [c.value for row in years.iter_rows() for c in row if str(c.value).startswith("=")]
