@@ -1,6 +1,6 @@
-"""Two machine operations that Numba does not spell: a fused multiply-add and the bits of a double.
+"""Machine operations that Numba does not spell: a fused multiply-add, and the bits of a double.
 
-Both are exact by IEEE 754, so their results do not depend on the processor or on optimisation.
+They are exact by IEEE 754, so their results do not depend on the processor or on optimisation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from simulation.engine.compiling import kernel
 
-__all__ = ["ROUNDER", "ROUNDER_BITS", "bits_of", "fma", "kernel"]
+__all__ = ["ROUNDER", "ROUNDER_BITS", "bits_of", "double_of", "fma", "kernel"]
 
 # Adding 1.5 * 2^52 leaves a double whose last bit weighs 1: the sum's bits minus the constant's
 # bits are the rounded integer, for |value| < 2^51. Round-to-nearest-even is odd, so -value gives
@@ -44,6 +44,16 @@ def _bits_of(typing_context: Any, value: Any) -> Any:
     return types.int64(types.float64), generate
 
 
-# Callable in kernels only: fma(a, b, c) and bits_of(value).
+def _double_of(typing_context: Any, bits: Any) -> Any:
+    """Return the double that has the 64 bits of an int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+# Callable in kernels only: fma(a, b, c), bits_of(value) and double_of(bits).
 fma: Any = intrinsic(_fma)
 bits_of: Any = intrinsic(_bits_of)
+double_of: Any = intrinsic(_double_of)

@@ -1,36 +1,37 @@
 # mypy: disable-error-code="no-untyped-def"
 """The near field: exact fixed-point pair kicks between the bodies of neighbouring leaves.
 
-A leaf and those of its neighbours that come after it are one row of sources; each pair of bodies is
-computed once, by ``forces.pairs``, and added to both.
+Those neighbours of a leaf that come after it are one row of sources; each pair of bodies is
+computed once, by ``forces.pairs``, and added to both. A leaf's own pairs are a tile.
 """
 
 from __future__ import annotations
 
 import numba as nb
+import numpy as np
 
 from simulation.engine.arithmetic import ROUNDER_BITS, kernel
-from simulation.engine.forces.pairs import AWAY, rows_both, rows_one
+from simulation.engine.forces.pairs import COLUMNS, SINKS, rows_both, rows_one
 from simulation.engine.forces.tiles import (
     add_given,
-    add_mutual,
     add_sums,
-    add_sums_within,
+    add_tile,
     all_have_mass,
     append_bodies,
     finish_row,
     make_room,
     set_sinks,
+    up_to_passes,
 )
 
 
 @kernel
 def _columns_max(begin, end, leaves, first, last, offset, sources):
-    """Return the most bodies that act on one of the leaves, those of itself included."""
-    most = 0
+    """Return the most bodies that are listed for one of the leaves."""
+    most = COLUMNS
     for at in range(begin, end):
         c = leaves[at]
-        many = last[c] - first[c]
+        many = 0
         for k in range(offset[c], offset[c + 1]):
             many += last[sources[k]] - first[sources[k]]
         most = max(most, many)
@@ -38,84 +39,61 @@ def _columns_max(begin, end, leaves, first, last, offset, sources):
 
 
 @kernel
-def _append_leaves(c, first, last, offset, sources, x, source, near, many):
-    """Append the bodies of the leaves listed for c, but its own."""
+def _append_leaves(c, cells, lists, bodies, room):
+    """Make a row of the bodies of the leaves listed for c, but its own; return how many."""
+    (first, last), (offset, sources), (x, _, source) = cells, lists, bodies
+    near, many = room[0], 0
     for k in range(offset[c], offset[c + 1]):
         b = sources[k]
         if b != c:
             many = append_bodies(near, many, x, source, first[b], last[b])
+    finish_row(near, room[1], many)
     return many
 
 
 @kernel
-def _is_listed(c, offset, sources):
+def _is_listed(c, lists):
     """Return whether a leaf is in its own list."""
     found = False
-    for k in range(offset[c], offset[c + 1]):
-        found |= sources[k] == c
+    for k in range(lists[0][c], lists[0][c + 1]):
+        found |= lists[1][k] == c
     return found
 
 
 @kernel
-def _add_row_of_leaf(c, first, last, offset, sources, bodies, law, partial, room):
-    """Add the pairs of a leaf with those listed, and within it if it is, to both sides."""
-    near, sums, inverse, sinks, given = room
-    x, sink, source = bodies
+def _add_leaf(c, cells, lists, both, bodies, law, out, room):
+    """Add the pairs of a leaf with those listed and, if it is, within it; with ``both`` to both
+    sides.
+    """
+    near, sums, scratch, sinks, given = room
+    (first, last), (offset, sources), (x, sink, _) = cells, lists, bodies
     softening2, per_charge = law
-    size, own = last[c] - first[c], 0
-    if _is_listed(c, offset, sources):
-        own = append_bodies(near, 0, x, source, first[c], last[c])
-    many = _append_leaves(c, first, last, offset, sources, x, source, near, own)
-    finish_row(near, sums, many)
+    begin, end, partial = first[c], last[c], out[0]
     seen = nb.int64(0)
-    for i in range(first[c], last[c], 2):
-        # Those of its own before have been here as sinks.
-        begin = min(i + 2 - first[c], own)
-        set_sinks(sinks, x, sink, i, last[c])
-        seen |= rows_both(near, sums, inverse, begin, many, sinks, softening2, per_charge, given)
-        add_given(given, i, last[c], partial)
-        if own and i + 1 < last[c]:
-            _, bits = add_mutual(x, sink, source, i, softening2, per_charge, partial)
-            seen |= bits
-    add_sums_within(sums, own, first[c], partial)
-    many = own
-    for k in range(offset[c], offset[c + 1]):
-        b = sources[k]
-        if b != c:
-            end = many + last[b] - first[b]
-            add_sums(sums, many, end, first[b], (size + 1) // 2 * 2, partial)
-            many = end
-    return seen
-
-
-@kernel
-def _add_to_leaf(c, first, last, offset, sources, bodies, law, partial, room):
-    """Add what the bodies of the leaves listed, itself perhaps among them, do to a leaf's."""
-    near, sums, inverse, sinks, given = room
-    x, sink, source = bodies
-    softening2, per_charge = law
-    own, many = -1, 0
-    for k in range(offset[c], offset[c + 1]):
-        b = sources[k]
-        if b == c:
-            own = many
-        many = append_bodies(near, many, x, source, first[b], last[b])
-    finish_row(near, sums, many)
-    seen = nb.int64(0)
-    for i in range(first[c], last[c], 2):
-        set_sinks(sinks, x, sink, i, last[c])
-        at, pair = own + i - first[c], min(2, last[c] - i)
-        if own >= 0:
-            for j in range(at, at + pair):
-                near[0, j], near[3, j] = AWAY, 0.0
-        seen |= rows_one(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
-        if own >= 0:
-            for j in range(pair):
-                near[0, at + j], near[3, at + j] = x[0, i + j], source[i + j]
-            if pair == 2:
-                _, bits = add_mutual(x, sink, source, i, softening2, per_charge, partial)
-                seen |= bits
-        add_given(given, i, last[c], partial)
+    if _is_listed(c, lists):
+        seen |= add_tile(bodies, law, begin, end, begin, end, out, room)
+    many = _append_leaves(c, cells, lists, bodies, room)
+    for some in range(0, many, COLUMNS):
+        stop = min(some + COLUMNS, many)
+        for i in range(begin, end, SINKS):
+            set_sinks(sinks, x, sink, i, end)
+            if both:
+                seen |= rows_both(
+                    near, sums, scratch, some, stop, sinks, softening2, per_charge, given
+                )
+            else:
+                seen |= rows_one(
+                    near, sums, scratch, some, stop, sinks, softening2, per_charge, given
+                )
+            add_given(given, i, end, partial)
+    if both:
+        many = 0
+        for k in range(offset[c], offset[c + 1]):
+            b = sources[k]
+            if b != c:
+                after = many + last[b] - first[b]
+                add_sums(sums, many, after, first[b], up_to_passes(end - begin), partial)
+                many = after
     return seen
 
 
@@ -129,7 +107,7 @@ def add_near(begin, end, leaves, cells, alike, others, bodies, law, pair_bits, p
     order; ``partial`` (4, N) int64, added to. Returns True when every pair lay within its range.
     """
     first, last = cells
-    seen = nb.int64(0)
+    seen, out = nb.int64(0), (partial, np.zeros(1, np.int64))
     room = make_room(
         max(
             _columns_max(begin, end, leaves, first, last, alike[0], alike[1]),
@@ -139,9 +117,9 @@ def add_near(begin, end, leaves, cells, alike, others, bodies, law, pair_bits, p
     for at in range(begin, end):
         c = leaves[at]
         if alike[0][c] < alike[0][c + 1]:
-            seen |= _add_row_of_leaf(c, first, last, alike[0], alike[1], bodies, law, partial, room)
+            seen |= _add_leaf(c, cells, alike, True, bodies, law, out, room)
         if others[0][c] < others[0][c + 1]:
-            seen |= _add_to_leaf(c, first, last, others[0], others[1], bodies, law, partial, room)
+            seen |= _add_leaf(c, cells, others, False, bodies, law, out, room)
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 

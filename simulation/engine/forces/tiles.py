@@ -14,22 +14,27 @@ import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import ROUNDER_BITS, kernel
-from simulation.engine.forces.pairs import AWAY, PADDING, pair_kick, rows_both, rows_one
-
-# Sources of one pass: with their sums and the scratch 20 KB, which the innermost cache holds.
-_COLUMNS = 256
+from simulation.engine.forces.pairs import (
+    AWAY,
+    COLUMNS,
+    PADDING,
+    SINKS,
+    pair_kick,
+    rows_both,
+    rows_one,
+)
 
 
 @kernel
 def make_room(columns):
-    """Return what a pass over some sources writes in: near, sums, inverse, sinks, given."""
+    """Return what a pass over some sources writes in: near, sums, scratch, sinks, given."""
     room = columns + PADDING
     return (
         np.empty((4, room)),
         np.empty((4, room), np.int64),
-        np.empty((2, room)),
-        np.empty((2, 4)),
-        np.empty((2, 4), np.int64),
+        np.empty((SINKS, COLUMNS + PADDING)),
+        np.empty((SINKS, 4)),
+        np.empty((SINKS, 4), np.int64),
     )
 
 
@@ -59,8 +64,8 @@ def finish_row(near, sums, many):
 
 @kernel
 def set_sinks(sinks, x, sink, i, last):
-    """Take the bodies i and i + 1; where there is no second, one that feels nothing."""
-    for k in range(2):
+    """Take the bodies from i on; where there are no more, some that feel nothing."""
+    for k in range(SINKS):
         if i + k < last:
             sinks[k, 0], sinks[k, 1], sinks[k, 2] = x[0, i + k], x[1, i + k], x[2, i + k]
             sinks[k, 3] = sink[i + k]
@@ -71,9 +76,9 @@ def set_sinks(sinks, x, sink, i, last):
 
 @kernel
 def add_given(given, i, last, partial):
-    """Add what two sinks got; return the potentials' sum."""
+    """Add what the sinks from i on got; return the potentials' sum."""
     ledger = nb.int64(0)
-    for k in range(min(2, last - i)):
+    for k in range(min(SINKS, last - i)):
         for axis in range(4):
             partial[axis, i + k] += given[k, axis]
         ledger += given[k, 3]
@@ -100,7 +105,9 @@ def add_sums(sums, begin, end, place, sinks, partial):
 
 @kernel
 def add_sums_within(sums, many, place, partial):
-    """Do what ``add_sums`` does for a block whose bodies, two by two, were sinks of all later."""
+    """Do what ``add_sums`` does for a block whose bodies were sinks of those after them, some at a
+    time.
+    """
     ledger = nb.int64(0)
     for axis in range(4):
         origin = sums[axis, :many]
@@ -108,36 +115,45 @@ def add_sums_within(sums, many, place, partial):
         rounder = nb.int64(ROUNDER_BITS) * nb.int64(-1 if axis == 3 else 1)
         ledger = nb.int64(0)
         for j in range(many):
-            given = origin[j] + rounder * nb.int64(j // 2 * 2)
+            given = origin[j] + rounder * nb.int64(j // SINKS * SINKS)
             target[j] += given
             ledger += given
     return ledger
 
 
 @kernel
-def add_mutual(x, sink, source, i, softening2, per_charge, partial):
-    """Add what the bodies i and i + 1 do to each other; return their potentials and the bits
-    seen.
+def add_mutual(x, sink, source, i, last, softening2, per_charge, partial):
+    """Add what the bodies of one pass, from i on, do to each other; return their potentials and the
+    bits seen.
     """
     ledger, seen = nb.int64(0), nb.int64(0)
-    for k in range(2):
-        at, other = i + k, i + 1 - k
-        kx, ky, kz, u, bits = pair_kick(
-            x[0, other] - x[0, at],
-            x[1, other] - x[1, at],
-            x[2, other] - x[2, at],
-            sink[at] * source[other],
-            softening2,
-            per_charge,
-        )
-        rounder = nb.int64(ROUNDER_BITS)
-        partial[0, at] += kx - rounder
-        partial[1, at] += ky - rounder
-        partial[2, at] += kz - rounder
-        partial[3, at] += u - rounder
-        ledger += u - rounder
-        seen |= bits
+    end = min(i + SINKS, last)
+    for at in range(i, end):
+        for other in range(i, end):
+            if other == at:
+                continue
+            kx, ky, kz, u, bits = pair_kick(
+                x[0, other] - x[0, at],
+                x[1, other] - x[1, at],
+                x[2, other] - x[2, at],
+                sink[at] * source[other],
+                softening2,
+                per_charge,
+            )
+            rounder = nb.int64(ROUNDER_BITS)
+            partial[0, at] += kx - rounder
+            partial[1, at] += ky - rounder
+            partial[2, at] += kz - rounder
+            partial[3, at] += u - rounder
+            ledger += u - rounder
+            seen |= bits
     return ledger, seen
+
+
+@kernel
+def up_to_passes(sinks):
+    """Return as how many sinks some count: each pass has ``SINKS``, be there bodies or not."""
+    return (sinks + SINKS - 1) // SINKS * SINKS
 
 
 @kernel
@@ -146,19 +162,19 @@ def _add_columns(bodies, law, first, last, begin, end, both, out, room):
     x, sink, source = bodies
     softening2, per_charge = law
     partial, ledger = out
-    near, sums, inverse, sinks, given = room
+    near, sums, scratch, sinks, given = room
     many = append_bodies(near, 0, x, source, begin, end)
     finish_row(near, sums, many)
     seen = nb.int64(0)
-    for i in range(first, last, 2):
+    for i in range(first, last, SINKS):
         set_sinks(sinks, x, sink, i, last)
         if both:
-            seen |= rows_both(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
+            seen |= rows_both(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
         else:
-            seen |= rows_one(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
+            seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
         ledger[0] += add_given(given, i, last, partial)
     if both:
-        ledger[0] += add_sums(sums, 0, many, begin, (last - first + 1) // 2 * 2, partial)
+        ledger[0] += add_sums(sums, 0, many, begin, up_to_passes(last - first), partial)
     return seen
 
 
@@ -168,29 +184,28 @@ def _add_block(bodies, law, begin, end, both, out, room):
     x, sink, source = bodies
     softening2, per_charge = law
     partial, ledger = out
-    near, sums, inverse, sinks, given = room
+    near, sums, scratch, sinks, given = room
     many = append_bodies(near, 0, x, source, begin, end)
     finish_row(near, sums, many)
     seen = nb.int64(0)
-    for i in range(begin, end, 2):
+    for i in range(begin, end, SINKS):
         at = i - begin
         set_sinks(sinks, x, sink, i, end)
         if both:
             # Those before have been here as sinks.
             seen |= rows_both(
-                near, sums, inverse, at + 2, many, sinks, softening2, per_charge, given
+                near, sums, scratch, at + SINKS, many, sinks, softening2, per_charge, given
             )
         else:
-            for j in range(at, min(at + 2, many)):
+            for j in range(at, min(at + SINKS, many)):
                 near[0, j], near[3, j] = AWAY, 0.0
-            seen |= rows_one(near, sums, inverse, 0, many, sinks, softening2, per_charge, given)
-            for j in range(at, min(at + 2, many)):
+            seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
+            for j in range(at, min(at + SINKS, many)):
                 near[0, j], near[3, j] = x[0, begin + j], source[begin + j]
         ledger[0] += add_given(given, i, end, partial)
-        if i + 1 < end:
-            shared, bits = add_mutual(x, sink, source, i, softening2, per_charge, partial)
-            ledger[0] += shared
-            seen |= bits
+        shared, bits = add_mutual(x, sink, source, i, end, softening2, per_charge, partial)
+        ledger[0] += shared
+        seen |= bits
     if both:
         ledger[0] += add_sums_within(sums, many, begin, partial)
     return seen
@@ -218,16 +233,16 @@ def add_tile(bodies, law, first, last, begin, end, out, room):
     source = bodies[2]
     both = all_have_mass(source, first, last) and all_have_mass(source, begin, end)
     seen = nb.int64(0)
-    for some in range(begin, end, _COLUMNS):
-        stop = min(some + _COLUMNS, end)
+    for some in range(begin, end, COLUMNS):
+        stop = min(some + COLUMNS, end)
         before = some if first == begin else last
         seen |= _add_columns(bodies, law, first, before, some, stop, both, out, room)
         if first == begin:
             seen |= _add_block(bodies, law, some, stop, both, out, room)
         if not both:
             # What was added above was one direction; this is the other.
-            for other in range(first, before, _COLUMNS):
-                end_of_other = min(other + _COLUMNS, before)
+            for other in range(first, before, COLUMNS):
+                end_of_other = min(other + COLUMNS, before)
                 seen |= _add_columns(bodies, law, some, stop, other, end_of_other, both, out, room)
     return seen
 
@@ -238,7 +253,7 @@ def add_tiles(x, sink, source, softening2, per_charge, pair_bits, tiles, partial
 
     Returns True when every pair lay below 2^pair_bits quanta. O(sum of |A| |B|).
     """
-    room = make_room(_COLUMNS)
+    room = make_room(COLUMNS)
     bodies, law, out = (x, sink, source), (softening2, per_charge), (partial, ledger)
     seen = nb.int64(0)
     for t in range(tiles.shape[0]):

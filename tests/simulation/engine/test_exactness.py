@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # After 1000 steps of the default size; plummer: 64 bodies, seed 7, 200 steps.
 GOLDEN = {
     "solar_system": "34fc8bccdc7d9cd1154b51ba71c868b5480b318985fb52a0574969c7ae112e28",
-    "plummer": "eeeda59009255592301e1684ca6d49e6aa9d5b9b8941d2ae965740762a877535",
+    "plummer": "edd338ddb6dc85a23fbd164e1ba15f56f4417e035edea3c80759b273b99e83e5",
 }
 
 

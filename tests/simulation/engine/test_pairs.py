@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numba as nb
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ import pytest
 from simulation.engine.arithmetic import ROUNDER_BITS
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import FEW, DirectSummation, pair_kicks
-from simulation.engine.forces.pairs import AWAY, PADDING, make_rows
+from simulation.engine.forces.pairs import AWAY, COLUMNS, PADDING, SINKS, inverse_root, make_rows
 
-# Two sinks, as the sums hold them: modulo 2^64.
-ROUNDERS = np.array([2 * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
+# What the sums hold of all sinks, modulo 2^64.
+ROUNDERS = np.array([SINKS * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
 
 
 def cloud(bodies: int, massless: str = "none") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,23 +56,39 @@ def test_the_width_of_the_vectors_changes_nothing(lanes):
         return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, given)
 
     for sources in (1, 7, 8, 9, 40, 101):
-        x, sink, _ = cloud(sources + 2)
+        x, sink, _ = cloud(sources + SINKS)
         near = np.zeros((4, sources + PADDING))
         near[0] = AWAY
-        near[:3, :sources], near[3, :sources] = x[:, 2:], sink[2:]
-        sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((2, 4), np.int64)
-        sinks = np.ascontiguousarray(np.vstack([x[:, :2], sink[:2]]).T)
-        run(near, sums, np.empty((2, sources + PADDING)), sources, sinks, given)
+        near[:3, :sources], near[3, :sources] = x[:, SINKS:], sink[SINKS:]
+        sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((SINKS, 4), np.int64)
+        sinks = np.ascontiguousarray(np.vstack([x[:, :SINKS], sink[:SINKS]]).T)
+        run(near, sums, np.empty((SINKS, COLUMNS + PADDING)), sources, sinks, given)
 
-        for left_out in (0, 1):
-            # A row does not bring its two sinks together.
-            kept = np.delete(np.arange(sources + 2), left_out)
+        for one in range(SINKS):
+            # A row does not bring its sinks together.
+            kept = np.r_[one, SINKS : SINKS + sources]
             alone = np.ascontiguousarray(x[:, kept])
             kicks, potentials = one_by_one(alone, sink[kept], sink[kept], 1e-4)
-            np.testing.assert_array_equal(given[1 - left_out], [*kicks[:, 0], potentials[0]])
+            np.testing.assert_array_equal(given[one], [*kicks[:, 0], potentials[0]])
         pulled = sums[:3, :sources] + ROUNDERS
         np.testing.assert_array_equal(pulled.sum(axis=1), -given[:, :3].sum(axis=0))
         assert (sums[3, :sources] - ROUNDERS).sum() == given[:, 3].sum()
+
+
+def test_inverse_roots_are_those_of_the_reals_at_every_size():
+    @nb.njit(error_model="numpy")
+    def roots(some):
+        return np.array([inverse_root(a) for a in some])
+
+    random = np.random.default_rng(0)
+    some = np.ldexp(random.uniform(1.0, 4.0, 20_000), random.integers(-1022, 1020, 20_000))
+    found = roots(some)
+    with mpmath.workprec(120):
+        for a, y in zip(some[:2000], found[:2000], strict=True):
+            exact = 1 / mpmath.sqrt(mpmath.mpf(float(a)))
+            assert abs(mpmath.mpf(float(y)) - exact) <= float(np.spacing(y))
+    # The rest against two roundings of the processor's.
+    np.testing.assert_array_max_ulp(found, 1.0 / np.sqrt(some), maxulp=2)
 
 
 @pytest.mark.parametrize("bodies", [FEW - 1, FEW, FEW + 45])
