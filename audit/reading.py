@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from django.db import connection
 
 from audit.content import SALT_BYTES
 from audit.encryption.errors import SealBroken
-from audit.encryption.services import open_sealed, warm_up
-from audit.models import Entry
+from audit.encryption.services import open_many
 from audit.services import part_context
+
+_PARTS = ("actor", "details")
 
 
 @dataclass(frozen=True)
@@ -49,27 +51,35 @@ class Opened:
     broken: tuple[str, ...] = ()
 
 
-def open_entries(entries: Iterable[Entry]) -> list[Opened]:
+class Sealed(Protocol):
+    """An entry, or a row of its columns."""
+
+    @property
+    def id(self) -> UUID | str:
+        """Its id."""
+
+    @property
+    def actor(self) -> bytes:
+        """Its first sealed part."""
+
+    @property
+    def details(self) -> bytes:
+        """Its second sealed part."""
+
+
+def open_entries(entries: Iterable[Sealed]) -> list[Opened]:
     """Return the contents of entries of the current schema: one query for all keys."""
     rows = list(entries)
-    warm_up(bytes(sealed) for row in rows for sealed in (row.actor, row.details))
     schema = str(connection.schema_name)  # type: ignore[attr-defined]
-    return [_open_both(row, schema) for row in rows]
+    opened = open_many(
+        (bytes(getattr(row, part)), part_context(schema, part, row.id))
+        for row in rows
+        for part in _PARTS
+    )
+    return [_opened(*pair) for pair in zip(opened[::2], opened[1::2], strict=True)]
 
 
-def _open_both(row: Entry, schema: str) -> Opened:
-    parts: dict[str, Part | None] = {}
-    broken = []
-    for name in ("actor", "details"):
-        try:
-            parts[name] = _open(row, name, schema)
-        except SealBroken:
-            parts[name] = None
-            broken.append(name)
-    return Opened(parts["actor"], parts["details"], tuple(broken))
-
-
-def _open(row: Entry, name: str, schema: str) -> Part | None:
-    context = part_context(schema, name, row.id)
-    opened = open_sealed(bytes(getattr(row, name)), context=context)
-    return None if opened is None else Part(opened)
+def _opened(*pair: bytes | SealBroken | None) -> Opened:
+    actor, details = (Part(each) if isinstance(each, bytes) else None for each in pair)
+    broken = [name for name, each in zip(_PARTS, pair, strict=True) if isinstance(each, SealBroken)]
+    return Opened(actor, details, tuple(broken))

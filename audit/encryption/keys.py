@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -90,14 +91,16 @@ def key_by_id(key_id: UUID, *, using: str) -> OpenKey:
     return key
 
 
-def warm(key_ids: set[UUID], *, using: str) -> None:
-    """Keep these keys in memory, with one query for those that are not there."""
+def keys_by_ids(key_ids: Iterable[UUID], *, using: str) -> dict[UUID, OpenKey]:
+    """Return those of the keys that the schema has: one query for what is not in memory."""
     schema = schema_of(using)
-    missing = [key_id for key_id in key_ids if CACHE.get((schema, key_id)) is None]
+    found = {key_id: CACHE.get((schema, key_id)) for key_id in key_ids}
+    missing = [key_id for key_id, key in found.items() if key is None]
     if missing:
         read_s = time.monotonic()
         for row in DataKey.objects.using(using).filter(pk__in=missing):
-            _keep(schema, row, read_s, using)
+            found[row.pk] = _keep(schema, row, read_s, using)
+    return {key_id: key for key_id, key in found.items() if key is not None}
 
 
 def find_newest(subject_id: str, *, using: str) -> DataKey | None:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from audit.encryption import envelope, keys
+from audit.encryption.cache import OpenKey
 from audit.encryption.errors import SealBroken, SubjectErased, SubjectUnknown
 from audit.encryption.models import DataKey
 
@@ -47,20 +48,35 @@ def open_sealed(
     key = keys.key_by_id(parts.key_id, using=using)
     if subject_id is not None and subject_id != key.subject_id:
         raise SealBroken("The content was sealed for another subject.")
-    if key.cipher is None:
-        return None
-    bond = _bond(keys.schema_of(using), context, key.subject_id, key.generation)
-    return envelope.open_parts(key.cipher, parts, bond)
+    return _open(parts, key, keys.schema_of(using), context)
+
+
+@sensitive_variables()
+def open_many(
+    pieces: Iterable[tuple[bytes, str]], *, using: str = "default"
+) -> list[bytes | SealBroken | None]:
+    """Return what ``open_sealed`` says of each (sealed, context): one query at most for all keys.
+
+    A ``SealBroken`` stands in the place of what does not open, and stops nothing else.
+    """
+    asked, schema = list(pieces), keys.schema_of(using)
+    found = keys.keys_by_ids(envelope.key_ids(sealed for sealed, _ in asked), using=using)
+    opened: list[bytes | SealBroken | None] = []
+    for sealed, context in asked:
+        try:
+            parts = envelope.take_apart(sealed)
+            key = found.get(parts.key_id)
+            if key is None:
+                raise SealBroken(f"There is no key {parts.key_id} here.")
+            opened.append(_open(parts, key, schema, context))
+        except SealBroken as problem:
+            opened.append(problem)
+    return opened
 
 
 def subject_of(sealed: bytes, *, using: str = "default") -> str:
     """Return whose content it is; raise ``SealBroken`` where the key is unknown."""
     return keys.key_by_id(envelope.take_apart(bytes(sealed)).key_id, using=using).subject_id
-
-
-def warm_up(sealed: Iterable[bytes], *, using: str = "default") -> None:
-    """Fetch the keys of much content with one query, before it is opened piece by piece."""
-    keys.warm(envelope.key_ids(sealed), using=using)
 
 
 def ensure_key(subject_id: str, *, renew: bool = False, using: str = "default") -> UUID:
@@ -141,6 +157,13 @@ def _rewrap_batch(batch: int, using: str) -> int:
             row.kek_id = kek.id
         DataKey.objects.using(using).bulk_update(rows, ["wrapped", "kek_id"])
     return len(rows)
+
+
+def _open(parts: envelope.Parts, key: OpenKey, schema: str, context: str) -> bytes | None:
+    if key.cipher is None:
+        return None
+    bond = _bond(schema, context, key.subject_id, key.generation)
+    return envelope.open_parts(key.cipher, parts, bond)
 
 
 def _bond(schema: str, context: str, subject_id: str, generation: int) -> bytes:

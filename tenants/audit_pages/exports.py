@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from typing import IO, Any
+
+from django.db.models import QuerySet
 
 from audit.models import Entry
 from audit.reading import open_entries
@@ -21,24 +24,32 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_csv(file: IO[str], entries: Iterable[Entry]) -> int:
+# A row of these is several times cheaper to make than a model.
+_READ = (
+    *("number", "inserted_at", "id", "at", "kind", "action", "who_kind", "who_id"),
+    *("subject_type", "subject_id", "actor", "details"),
+)
+# Made once: ``json.dumps`` with an option makes one each time.
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def write_csv(file: IO[str], entries: QuerySet[Entry]) -> int:
     """Write entries as CSV and return how many. Before and after are JSON in their cells."""
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     count = 0
     for row in _rows(entries):
-        writer.writerow([safe_cell(_text(row[name])) for name in COLUMNS])
+        writer.writerow([_cell(each) for each in row])
         count += 1
     return count
 
 
-def write_json(file: IO[str], entries: Iterable[Entry]) -> int:
+def write_json(file: IO[str], entries: QuerySet[Entry]) -> int:
     """Write entries as one JSON array, an entry a line, and return how many."""
     count = 0
     file.write("[")
     for row in _rows(entries):
-        file.write(",\n" if count else "\n")
-        file.write(json.dumps(row, ensure_ascii=False))
+        file.write((",\n" if count else "\n") + _json(dict(zip(COLUMNS, row, strict=True))))
         count += 1
     file.write("\n]\n")
     return count
@@ -49,35 +60,43 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_cell(value)
+    return value if value is None or isinstance(value, int) else _json(value)
 
 
-def _rows(entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
-    rest = iter(entries)
+def _rows(entries: QuerySet[Entry]) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of ``COLUMNS`` for each entry."""
+    rest = entries.values_list(*_READ, named=True).iterator(chunk_size=BATCH)
     while batch := list(islice(rest, BATCH)):
         places = leaf_indexes(entry.number for entry in batch)
         for entry, opened in zip(batch, open_entries(batch), strict=True):
             actor = opened.actor.said if opened.actor else {}
             details = opened.details.said if opened.details else {}
             origin = actor.get("origin", {})
-            yield {
-                "index": places.get(entry.number),
-                "number": entry.number,
-                "recorded_at": f"{entry.inserted_at:%Y-%m-%dT%H:%M:%S.%fZ}",
-                "at": f"{entry.at:%Y-%m-%dT%H:%M:%S.%fZ}",
-                "kind": entry.kind,
-                "action": entry.action,
-                "who_kind": entry.who_kind,
-                "who_id": entry.who_id,
-                "who": actor.get("label"),
-                "why": actor.get("why"),
-                **{name: origin.get(name) for name in ("ip", "user_agent", "session")},
-                "subject_type": entry.subject_type,
-                "subject_id": entry.subject_id,
-                "subject": details.get("label"),
-                "before": details.get("before"),
-                "after": details.get("after"),
-            }
+            yield (
+                places.get(entry.number),
+                entry.number,
+                _time(entry.inserted_at),
+                _time(entry.at),
+                entry.kind,
+                entry.action,
+                entry.who_kind,
+                entry.who_id,
+                actor.get("label"),
+                actor.get("why"),
+                origin.get("ip"),
+                origin.get("user_agent"),
+                origin.get("session"),
+                entry.subject_type,
+                entry.subject_id,
+                details.get("label"),
+                details.get("before"),
+                details.get("after"),
+            )
+
+
+def _time(at: datetime) -> str:
+    # In UTC, as Django reads them; strftime takes ten times as long.
+    return at.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -71,7 +71,7 @@ def export_entries(
     _check_count(entries[: EXPORT_ROWS_MAX + 1].count())
     write = exports.write_csv if form == "csv" else exports.write_json
     file, text = _new_file()
-    count = write(text, entries.iterator(chunk_size=exports.BATCH))
+    count = write(text, entries)
     _note_export(acting_user, form, asked, count, exported_at)
     return _finished(file, text)
 

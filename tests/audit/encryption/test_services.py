@@ -199,14 +199,23 @@ class TestMemory:
             for _ in range(10):
                 seal()
 
-    def test_many_are_warmed_by_one_query(self, django_assert_num_queries):
+    def test_many_are_opened_with_one_query(self, django_assert_num_queries):
         sealed = [seal(f"person:{number}") for number in range(20)]
         keys.forget_everything()
         with django_assert_num_queries(1):
-            services.warm_up(sealed)
-            services.warm_up(sealed)
-            opened = [services.open_sealed(each, context=PLACE) for each in sealed]
+            for _ in range(2):
+                opened = services.open_many((each, PLACE) for each in sealed)
         assert opened == [b"hello"] * 20
+
+    def test_many_are_opened_whatever_one_of_them_is_like(self):
+        good, erased = seal(ADA), seal(BOB)
+        destroy(BOB)
+        unknown = good[:1] + bytes(16) + good[17:]
+        altered = good[:-1] + bytes([good[-1] ^ 1])
+        pieces = [(each, PLACE) for each in (b"short", unknown, altered, erased, good)]
+        *broken, gone, opened, moved = services.open_many([*pieces, (good, "elsewhere")])
+        assert [isinstance(each, SealBroken) for each in (*broken, moved)] == [True] * 4
+        assert (gone, opened) == (None, b"hello")
 
     def test_a_key_that_was_rolled_back_is_not_used_again(self):
         with transaction.atomic():
