@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import DatabaseError, transaction
 from psycopg import sql
+from psycopg.errors import DuplicateObject, UniqueViolation
 
 from audit.roles import LOG_OWNER, SEQUENCER
 
@@ -35,7 +37,7 @@ def fence_log(
     cursor.execute("SELECT current_user")
     migrator = cursor.fetchone()[0]
     for role in (LOG_OWNER, SEQUENCER):
-        _ensure_role(cursor, role)
+        ensure_role(cursor, role)
         _run(cursor, "GRANT {} TO {} WITH INHERIT FALSE, SET TRUE", role, migrator)
     if app != migrator:
         _run(cursor, "GRANT {} TO {} WITH INHERIT FALSE, SET TRUE", SEQUENCER, app)
@@ -50,6 +52,23 @@ def fence_log(
     cursor.execute("SELECT to_regprocedure('aii_fence.close(text)') IS NOT NULL")
     if cursor.fetchone()[0]:
         cursor.execute("SELECT aii_fence.close(%s)", [schema])
+
+
+def ensure_role(cursor: Any, role: str) -> None:
+    """Make a role that nobody logs in as, where there is none; in the current transaction.
+
+    All databases of a server share its roles. Where another one is making this role, this waits
+    for its commit and takes the role as it is.
+    """
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+    if cursor.fetchone() is not None:
+        return
+    try:
+        with transaction.atomic(using=cursor.db.alias):
+            _run(cursor, "CREATE ROLE {} NOLOGIN", role)
+    except DatabaseError as problem:
+        if not isinstance(problem.__cause__, UniqueViolation | DuplicateObject):
+            raise
 
 
 def _give_away(cursor: Any, schema: str, writers: tuple[str, ...]) -> None:
@@ -96,12 +115,6 @@ def _grant_global(cursor: Any, readers: set[str], tenants: str) -> None:
     _run(cursor, "GRANT SELECT (index, hash) ON public.audit_global_leaf TO {}", tenants)
     for table in ("audit_global_tile", "audit_checkpoint", "audit_anchor"):
         _run(cursor, "GRANT SELECT ON public.{} TO {}", table, tenants)
-
-
-def _ensure_role(cursor: Any, role: str) -> None:
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-    if cursor.fetchone() is None:
-        _run(cursor, "CREATE ROLE {} NOLOGIN", role)
 
 
 def _run(cursor: Any, statement: str, *names: str) -> None:

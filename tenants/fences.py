@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import DatabaseError, connections, transaction
+from django.db import connections
 from psycopg import sql
-from psycopg.errors import DuplicateObject, UniqueViolation
 
-from audit.fences import fence_log
+from audit.fences import ensure_role, fence_log
 from tenants.members.functions import statements
 from tenants.owner import OWNER_ALIAS
 from tenants.roles import TENANT_GROUP, tenant_role
@@ -98,7 +97,7 @@ def apply_shared_fences() -> None:
     """
     app = app_role()
     with connections[OWNER_ALIAS].cursor() as cursor:
-        _ensure_role(cursor, TENANT_GROUP)
+        ensure_role(cursor, TENANT_GROUP)
         cursor.execute(
             sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}").format(
                 sql.Identifier(TENANT_GROUP), sql.Identifier(app)
@@ -143,7 +142,7 @@ def apply_tenant_fence(schema: str) -> None:
     """
     role, app = tenant_role(schema), app_role()
     with connections[OWNER_ALIAS].cursor() as cursor:
-        _ensure_role(cursor, role)
+        ensure_role(cursor, role)
         cursor.execute(_format("GRANT {} TO {}", TENANT_GROUP, role))
         cursor.execute(_format("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE", role, app))
         cursor.execute(_format("GRANT USAGE ON SCHEMA {} TO {}", schema, role))
@@ -181,19 +180,6 @@ def _grant_own(cursor: Any, schema: str, role: str, rights: str, kind: str) -> N
 def app_role() -> str:
     """Return the role that the application logs in as."""
     return str(connections["default"].settings_dict["USER"])
-
-
-def _ensure_role(cursor, role: str) -> None:  # type: ignore[no-untyped-def]
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
-    if cursor.fetchone() is not None:
-        return
-    try:
-        with transaction.atomic(using=cursor.db.alias):
-            cursor.execute(_format("CREATE ROLE {} NOLOGIN", role))
-    except DatabaseError as problem:
-        # All databases of a server share its roles: another one may have made it at this moment.
-        if not isinstance(problem.__cause__, UniqueViolation | DuplicateObject):
-            raise
 
 
 def _format(statement: str, *names: str) -> sql.Composed:
