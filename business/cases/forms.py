@@ -36,7 +36,7 @@ class Heads(forms.Form):
     """Title, for whom, by whom, industry."""
 
     title = _line("Title", TITLE_MAX, required="Give the business case a title.")
-    prepared_for = _line("Prepared for", PERSON_MAX, help_text="As in: the board of Acme Robotics.")
+    prepared_for = _line("Prepared for", PERSON_MAX, help_text="As in: the board of North Mills.")
     author = _line("Author", PERSON_MAX)
     industry = forms.ChoiceField(
         label="Industry",
