@@ -59,11 +59,11 @@ class Sealed(Protocol):
         """Its id."""
 
     @property
-    def actor(self) -> bytes:
+    def actor(self) -> bytes | memoryview[int]:
         """Its first sealed part."""
 
     @property
-    def details(self) -> bytes:
+    def details(self) -> bytes | memoryview[int]:
         """Its second sealed part."""
 
 
