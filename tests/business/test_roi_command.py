@@ -107,6 +107,11 @@ def test_a_table_for_people():
     assert "36.3097 %" in output
 
 
+def test_what_known_flows_do_not_have_is_none_and_not_unknown():
+    _, output, _ = here("--flows=-1000,600", "--rate=0.1")
+    assert "payback, years              none" in output and "unknown" not in output
+
+
 def test_a_saved_scenario(tmp_path):
     code, output, errors = here(saved(tmp_path, certain()), "--json")
     assert (code, errors) == (0, "")

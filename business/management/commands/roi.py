@@ -175,25 +175,27 @@ def _table(answer: dict[str, Any]) -> list[str]:
 def _measures(answer: dict[str, Any]) -> list[str]:
     roots = answer["irr_roots"]
     all_roots = "unknown" if roots is None else ", ".join(map(_percent, roots)) or "none"
+    # Where the flows are known, what has no value has none: a warning says why.
+    gap = "unknown" if answer["npv"] is None else "none"
     rows = [
         ("net present value", _number(answer["npv"])),
-        ("internal rate of return", _percent(answer["irr"])),
+        ("internal rate of return", _percent(answer["irr"], gap)),
         ("all its roots", all_roots),
-        ("modified internal rate", _percent(answer["mirr"])),
-        ("return on investment", _percent(answer["roi"])),
-        ("benefit-cost ratio", _number(answer["bcr"])),
-        ("payback, years", _number(answer["payback_years"])),
-        ("discounted payback, years", _number(answer["discounted_payback_years"])),
+        ("modified internal rate", _percent(answer["mirr"], gap)),
+        ("return on investment", _percent(answer["roi"], gap)),
+        ("benefit-cost ratio", _number(answer["bcr"], gap)),
+        ("payback, years", _number(answer["payback_years"], gap)),
+        ("discounted payback, years", _number(answer["discounted_payback_years"], gap)),
     ]
     return [f"{name:<28}{value}" for name, value in rows]
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.10g}"
+def _number(value: float | None, gap: str = "unknown") -> str:
+    return gap if value is None else f"{value:,.10g}"
 
 
-def _percent(value: float | None) -> str:
-    return "unknown" if value is None else f"{value * 100:.6g} %"
+def _percent(value: float | None, gap: str = "unknown") -> str:
+    return gap if value is None else f"{value * 100:.6g} %"
 
 
 def _rate(options: dict[str, Any], name: str) -> Decimal | None:
