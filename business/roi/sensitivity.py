@@ -130,7 +130,7 @@ def compare(scenarios: Sequence[Scenario]) -> dict[str, Any]:
     if len(currencies) > 1:
         raise BadInput(
             f"Amounts in {' and '.join(currencies)} cannot be compared: give the scenarios one"
-            " report_currency."
+            " currency for their results (report_currency)."
         )
     found = [value_scenario(scenario) for scenario in scenarios]
     rows = {name: [read(one) for one in found] for name, read in _ROWS.items()}

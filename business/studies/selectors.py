@@ -27,7 +27,9 @@ def get_study(slug: str) -> dict[str, Any]:
     """Return a study as its page shows it. Read once for each process: results are shipped."""
     kept = load_kept(slug)
     return {
-        **{name: kept[name] for name in ("slug", "title", "industry", "question", "answer")},
+        **{name: kept[name] for name in ("slug", "title", "industry", "question")},
+        # So that no line begins with a percent sign.
+        "answer": kept["answer"].replace(" %", "\u00a0%"),
         **{name: kept[name] for name in ("not_promised", "assumptions", "sources")},
         "facts": list(kept["facts"].items()),
         "columns": kept["columns"],
