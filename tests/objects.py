@@ -235,7 +235,10 @@ BODIES_PAGES = ("", "bodies.csv", "delete/")
 REQUEST_PAGES = ("", "approve/", "decline/", "withdraw/")
 MEMBER_PAGES = ("", "role/", "remove/")
 SESSION_PAGES = ("", "end/")
-SCENARIO_PAGES = ("", "edit/", "history/", "duplicate/", "delete/", "share/", "simulate/")
+SCENARIO_PAGES = (
+    *("", "edit/", "history/", "duplicate/", "delete/", "share/", "simulate/"),
+    *("realised/", "realised/record/"),
+)
 SCENARIO_FILES = ("scenario.json", "scenario.csv", "scenario.xlsx")
 CASE_PAGES = ("", "edit/", "risks/", "make/", "delete/")
 CASE_FILES = ("case.pdf", "case.docx")

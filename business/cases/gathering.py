@@ -37,7 +37,7 @@ def gather(
         priced=_priced(version),
         industry=roi.INDUSTRIES.get(case.industry),
         industries_on=roi.INDUSTRIES_AS_OF,
-        measured=measure(now),
+        measured=measure(now, version.scenario_id),
         plan=_plan(list_standings(tenant, now)),
         risks=tuple(
             JudgedRisk(

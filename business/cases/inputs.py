@@ -58,6 +58,7 @@ class Measured:
     """What the platform recorded for the tenant, counted at one time."""
 
     figures: tuple[Figure, ...]
+    realised: Figure
     records: tuple[Record, ...]
     months: tuple[Month, ...] = ()
 

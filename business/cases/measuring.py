@@ -5,22 +5,29 @@ measured, and a sentence says so.
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from audit.selectors import count_verifications
 from business.cases.inputs import Figure, Measured, Month, Record
+from business.scenarios.selectors import Realised, find_realised
+from business.scenarios.wording import describe_realised
 from monitoring.selectors import AlertTimes, get_alert_times, get_screen_times
 from simulation.figures import count, percent, sci, seconds
 from simulation.selectors import Outcomes, count_outcomes
 
+_BEFORE_TAX = "Benefits less running costs, before tax; each entry names its source"
 _NO_CONTROLS = "the platform keeps no results of other control tests yet"
 
 
-def measure(now: datetime) -> Measured:
-    """Return the figures of the current tenant, from its first record on. Six queries."""
+def measure(now: datetime, scenario_id: UUID) -> Measured:
+    """Return the figures of the current tenant, from its first record on, and what was saved of a
+    scenario's forecast. Seven queries.
+    """
     outcomes, alerts = count_outcomes(now), get_alert_times(now)
     figures = (*_runs(outcomes), *_alerts(alerts), _screen(now), *_log(now))
     return Measured(
         figures,
+        _realised(find_realised(scenario_id)),
         (
             Record("runs", "Runs of this tenant", _since(outcomes.first_ended_at)),
             Record("alerts", "Critical alerts of this tenant", _since(alerts.first_opened_at)),
@@ -31,7 +38,7 @@ def measure(now: datetime) -> Measured:
                 "What its full verifications recorded",
             ),
             Record("controls", "Results of control tests", "None are kept"),
-            Record("benefits", "Realised costs and benefits", "None are kept"),
+            Record("benefits", "Savings that members recorded for this scenario", _BEFORE_TAX),
         ),
         tuple(Month(*each) for each in outcomes.months),
     )
@@ -99,6 +106,12 @@ def _log(now: datetime) -> list[Figure]:
         ),
         Figure("controls", "Other controls that were tested", "", "controls", _NO_CONTROLS),
     ]
+
+
+def _realised(found: list[Realised]) -> Figure:
+    why = "" if found else "nobody has recorded what was saved"
+    text = describe_realised(found) if found else ""
+    return Figure("realised", "Realised savings", text, "benefits", why)
 
 
 def _since(first: datetime | None) -> str:

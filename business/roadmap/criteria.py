@@ -1,7 +1,8 @@
 """Exit criteria measured from the platform's own records. What is not recorded is not measured.
 
-Everything is counted from the first day of the phase, in UTC. Where there is nothing to count a
-share of, or nothing records it at all, the value is None and a sentence says why: never a number.
+Everything is counted from the first day of the phase, in UTC; what was saved, from month 1 on.
+Where there is nothing to count a share of, or nothing records it at all, the value is None and a
+sentence says why: never a number.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from django.db.models import F
 
 from business.roadmap.models import Criterion, Measure
+from business.scenarios.selectors import find_realised
+from business.scenarios.wording import describe_realised
 from monitoring.models import Account, Alert
 from simulation.models import Run
 from tenants.models import Membership, Tenant
@@ -119,7 +122,16 @@ def _uptime(tenant: Tenant, since: datetime) -> Found:
 
 
 def _roi_realised(tenant: Tenant, since: datetime) -> Found:
-    return Found(None, "The platform keeps no realised costs and benefits yet.")
+    # All months that have an entry: a benefit of an earlier phase is one, too.
+    found = find_realised()
+    if not found:
+        return Found(None, "Nobody has recorded what was saved.")
+    if len(found) > 1:
+        return Found(None, "Savings are recorded in several currencies, which do not add up.")
+    share, sentence = found[0].share, f"As members recorded: {describe_realised(found)}."
+    if share is None:
+        return Found(None, "The forecast for the recorded months is no saving.")
+    return Found(100 * float(share), sentence)
 
 
 def _share(count: int, of: int, what: str, nothing: str) -> Found:

@@ -1,4 +1,5 @@
-"""Scenarios, their versions, links to versions, and long simulations. Tenant-owned.
+"""Scenarios, their versions, links to versions, long simulations, and what was saved since.
+Tenant-owned.
 
 A version is never changed: saving makes the next one.
 """
@@ -109,6 +110,48 @@ class ShareLink(models.Model):
     def is_open(self, at: datetime) -> bool:
         """Whether it still shows something."""
         return self.revoked_at is None and at < self.expires_at
+
+
+class RealisedSaving(models.Model):
+    """What somebody says that a change saved in some months, before tax: benefits less running
+    costs. Never changed; a correction is another entry that takes its place.
+
+    Month 1 is the first of the scenario's year 1. ``version`` is the forecast it is held to.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    version = models.ForeignKey(ScenarioVersion, on_delete=models.CASCADE, related_name="realised")
+    first_month = models.PositiveSmallIntegerField()
+    last_month = models.PositiveSmallIntegerField()
+    amount = models.DecimalField(max_digits=20, decimal_places=4)
+    corrects = models.OneToOneField(
+        "self", null=True, on_delete=models.CASCADE, related_name="correction"
+    )
+    recorded_at = models.DateTimeField()
+    recorded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    recorded_by_email = EncryptedTextField(subject="recorded_by_id")
+    source = EncryptedTextField(subject="recorded_by_id")
+
+    class Meta:
+        ordering: ClassVar = ["first_month", "recorded_at", "pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(first_month__gte=1, last_month__gte=F("first_month")),
+                name="realised_months_in_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} in {self.months}"
+
+    @property
+    def months(self) -> str:
+        """The months in words."""
+        if self.first_month == self.last_month:
+            return f"month {self.first_month}"
+        return f"months {self.first_month} to {self.last_month}"
 
 
 class LongSimulation(models.Model):

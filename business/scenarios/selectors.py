@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from business import roi
 from business.scenarios import outline
 from business.scenarios.amounts import grouped
 from business.scenarios.form import flatten
-from business.scenarios.models import LongSimulation, ScenarioVersion, ShareLink
+from business.scenarios.models import LongSimulation, RealisedSaving, ScenarioVersion, ShareLink
 from business.scenarios.services import (
     LinkUnknown,
+    SavingUnknown,
     ScenarioUnknown,
     SimulationUnknown,
     VersionUnknown,
@@ -94,6 +96,77 @@ def get_simulation(simulation_id: UUID) -> LongSimulation:
     if found is None:
         raise SimulationUnknown("There is no such simulation here.")
     return found
+
+
+# --- what was saved ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Realised:
+    """What was saved before tax in the months that have an entry, and the forecast for them."""
+
+    amount: Decimal
+    forecast: Decimal
+    currency: str
+    months: int
+
+    @property
+    def share(self) -> Decimal | None:
+        """Realised against forecast; None where the forecast is no saving."""
+        return self.amount / self.forecast if self.forecast > 0 else None
+
+
+def list_savings(scenario_id: UUID) -> QuerySet[RealisedSaving]:
+    """Return every entry of a scenario, corrected ones too, month by month."""
+    entries = RealisedSaving.objects.select_related("version", "correction", "corrects")
+    return entries.filter(version__scenario=scenario_id)
+
+
+def get_saving(scenario_id: UUID, saving_id: UUID) -> RealisedSaving:
+    """Return an entry of this scenario; raises ``SavingUnknown``."""
+    found = list_savings(scenario_id).filter(pk=saving_id).first()
+    if found is None:
+        raise SavingUnknown("There is no such entry here.")
+    return found
+
+
+def find_realised(scenario_id: UUID | None = None) -> list[Realised]:
+    """Return what the entries that stand add up to, a currency each; of all scenarios without
+    one. Entries whose version has no forecast are left out.
+    """
+    entries = RealisedSaving.objects.select_related("version").defer("version__document")
+    entries = entries.filter(correction=None)
+    if scenario_id is not None:
+        entries = entries.filter(version__scenario=scenario_id)
+    found: dict[str, Realised] = {}
+    for entry in entries:
+        forecast = forecast_of(entry)
+        if forecast is None:
+            continue
+        code = entry.version.results["currency"]
+        before = found.get(code, Realised(Decimal(0), Decimal(0), code, 0))
+        found[code] = Realised(
+            before.amount + entry.amount,
+            before.forecast + forecast,
+            code,
+            before.months + entry.last_month - entry.first_month + 1,
+        )
+    return list(found.values())
+
+
+def forecast_of(entry: RealisedSaving) -> Decimal | None:
+    """Return what its version forecasts for its months: benefits less running costs, a twelfth of
+    their year each; None where an input is unknown.
+    """
+    total = Decimal(0)
+    for month in range(entry.first_month, entry.last_month + 1):
+        year = entry.version.results["years"][(month - 1) // 12 + 1]
+        parts = [amount for key, amount in year.items() if key.startswith("benefit_")]
+        if None in parts or year["running_cost"] is None:
+            return None
+        saved = sum((Decimal(str(part)) for part in parts), Decimal(0))
+        total += (saved - Decimal(str(year["running_cost"]))) / 12
+    return total
 
 
 # --- inputs and their sources --------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from business.scenarios import api
-from business.scenarios.views import acting, editing, files, reading
+from business.scenarios.views import acting, editing, files, reading, realised
 
 app_name = "scenarios"
 urlpatterns = [
@@ -22,6 +22,10 @@ urlpatterns = [
     path("roi/<uuid:scenario_id>/delete/", acting.delete_scenario, name="delete"),
     path("roi/<uuid:scenario_id>/share/", acting.share_scenario, name="share"),
     path("roi/<uuid:scenario_id>/simulate/", acting.simulate_longer, name="simulate"),
+    path("roi/<uuid:scenario_id>/realised/", realised.realised, name="realised"),
+    path(
+        "roi/<uuid:scenario_id>/realised/record/", realised.record_realised, name="record_realised"
+    ),
     path("roi/<uuid:scenario_id>/scenario.json", files.scenario_json, name="scenario_json"),
     path("roi/<uuid:scenario_id>/scenario.csv", files.scenario_csv, name="scenario_csv"),
     path("roi/<uuid:scenario_id>/scenario.xlsx", files.scenario_xlsx, name="scenario_xlsx"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from business import roi
 from business.roi.scenario import MINOR_DIGITS
 from business.scenarios import outline
 from business.scenarios.models import LongSimulation, ScenarioVersion
+from business.scenarios.selectors import Realised
 from simulation.figures import NO_VALUE, percent, sci
 
 _NARROW = "\u202f"
@@ -189,3 +190,17 @@ def list_compared(compared: Mapping[str, Any], versions: list[ScenarioVersion]) 
     table.append(("Horizon", [f"{v.results['horizon_years']} years" for v in versions]))
     table.append(("Discount rate", [percent(v.results["discount_rate"]) for v in versions]))
     return {"table": table, "warnings": compared["warnings"]}
+
+
+def describe_realised(found: Sequence[Realised]) -> str:
+    """Return what was saved so far, against the forecast for the same months."""
+    if not found:
+        return "Nobody has recorded what was saved"
+    return "; ".join(_against_forecast(each) for each in found)
+
+
+def _against_forecast(found: Realised) -> str:
+    share = "" if found.share is None else f" ({percent(float(found.share))})"
+    saved = money(float(found.amount), found.currency)
+    forecast = money(float(found.forecast), found.currency)
+    return f"{saved} saved of {forecast} forecast for the same months{share}"

@@ -142,7 +142,11 @@ PERMISSIONS = (
         "See ROI scenarios and what they give, and take them away as files.",
         frozenset({OWNER, OPERATOR, AUDITOR}),
     ),
-    Permission("roi.edit", "Make, change, share and delete ROI scenarios.", WORKERS),
+    Permission(
+        "roi.edit",
+        "Make, change, share and delete ROI scenarios, and record what was realised.",
+        WORKERS,
+    ),
     Permission("roi.open_link", "Open an ROI scenario that somebody shared.", EVERYBODY),
     Permission(
         "cases.view",

@@ -36,6 +36,7 @@ NAMES = [
     *["page", "state", "scenario", "window", "quantity", "series", "next", "note", "confirmation"],
     *["kind", "issuer", "client_id", "metadata_xml", "join_domains", "ticket", "SAMLResponse"],
     *["author", "prepared_for", "note_summary", "scenario_version", "risk-0-title"],
+    *["amount", "first_month", "last_month", "source", "corrects", "correct"],
     *["title", "owner", "due_on", "starts_on", "ends_on", "VERIFIED_RUNS", "DRILLS_CAUGHT"],
     *["tab", "reason", "active_max", "seen_sha256", "role", "email", "code", "name"],
     *[

@@ -190,6 +190,7 @@ def _day(key: str, label: str, day: date | None) -> Bound:
 def write_metrics(inputs: Inputs) -> Section:
     """Return what success is told by: the exit criteria, and the forecast to be held to."""
     source = ROADMAP if inputs.plan.is_own else PROPOSAL
+    realised = inputs.measured.realised
     rows = []
     for phase in inputs.plan.phases:
         for one in phase.criteria:
@@ -211,8 +212,8 @@ def write_metrics(inputs: Inputs) -> Section:
     blocks: list[Block] = [
         Paragraph(
             (
-                "A phase ends when its exit criteria are met. They are counted by the platform;"
-                " nobody ticks them.",
+                "A phase ends when its exit criteria are met. They are counted from the platform's"
+                " records; nobody ticks them.",
             )
         ),
         Table("Exit criteria", head if inputs.plan.is_own else head[:3], tuple(rows)),
@@ -231,9 +232,9 @@ def write_metrics(inputs: Inputs) -> Section:
                 realised=Bound(
                     "realised",
                     "Realised savings",
-                    NOT_MEASURED,
-                    "benefits",
-                    why="the platform keeps no realised costs and benefits yet",
+                    realised.text or NOT_MEASURED,
+                    realised.source,
+                    why=realised.why,
                 ),
             )
         ),

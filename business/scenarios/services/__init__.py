@@ -1,20 +1,25 @@
-"""Every write of scenarios: saving and deleting, links, long simulations, downloads."""
+"""Every write of scenarios: saving and deleting, links, simulations, savings, downloads."""
 
 from business.scenarios.services.errors import (
+    AlreadyCorrected,
     BadPeriod,
     BadScenario,
     BadTrials,
     LinkUnknown,
+    MonthsOutside,
+    MonthsTaken,
     NotConfirmed,
     NothingChanged,
     ReasonMissing,
     SavedMeanwhile,
+    SavingUnknown,
     ScenarioUnknown,
     SimulationUnknown,
     TooMany,
     VersionUnknown,
 )
 from business.scenarios.services.links import DAYS, revoke_link, share_version
+from business.scenarios.services.realised import SavingInput, record_saving
 from business.scenarios.services.saving import (
     NAME_MAX,
     REASON_MAX,
@@ -34,14 +39,19 @@ __all__ = [
     "DAYS",
     "NAME_MAX",
     "REASON_MAX",
+    "AlreadyCorrected",
     "BadPeriod",
     "BadScenario",
     "BadTrials",
     "LinkUnknown",
+    "MonthsOutside",
+    "MonthsTaken",
     "NotConfirmed",
     "NothingChanged",
     "ReasonMissing",
     "SavedMeanwhile",
+    "SavingInput",
+    "SavingUnknown",
     "ScenarioUnknown",
     "SimulationUnknown",
     "TooMany",
@@ -52,6 +62,7 @@ __all__ = [
     "find_progress",
     "reap_simulations",
     "record_download",
+    "record_saving",
     "request_simulation",
     "revoke_link",
     "save_scenario",

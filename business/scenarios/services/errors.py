@@ -30,6 +30,30 @@ class SimulationUnknown(NotFound):
     code = "simulation_unknown"
 
 
+class SavingUnknown(NotFound):
+    """There is no such entry of realised savings."""
+
+    code = "saving_unknown"
+
+
+class MonthsOutside(Invalid):
+    """The months are none of the scenario's."""
+
+    code = "months_outside"
+
+
+class MonthsTaken(Conflict):
+    """A month has one entry that stands."""
+
+    code = "months_taken"
+
+
+class AlreadyCorrected(Conflict):
+    """An entry is corrected once; its correction may be corrected."""
+
+    code = "saving_corrected"
+
+
 class BadScenario(Invalid):
     """The document describes nothing that can be computed."""
 

@@ -48,6 +48,7 @@ def scenario(request: HttpRequest, scenario_id: UUID) -> HttpResponse:
         **results_context(version),
         "links": selectors.list_links(scenario_id, now),
         "days": services.DAYS,
+        "realised": wording.describe_realised(selectors.find_realised(scenario_id)),
         "simulations": selectors.list_simulations(version)[:5],
         "trials": results.TRIALS,
         "trials_max": roi.TRIALS_MAX,
