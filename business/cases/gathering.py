@@ -96,7 +96,7 @@ def _own_phase(standing: PhaseStanding) -> PlannedPhase:
         title=str(phase),
         starts_on=phase.starts_on,
         ends_on=phase.ends_on,
-        weeks=0,
+        days=(phase.ends_on - phase.starts_on).days + 1,
         state=standing.state,
         tasks=tuple(
             PlannedTask(
@@ -133,7 +133,7 @@ def _proposed_phases() -> list[PlannedPhase]:
             title=str(planned.kind.label),
             starts_on=None,
             ends_on=None,
-            weeks=planned.weeks,
+            days=7 * planned.weeks,
             state="PLANNED",
             tasks=tuple(PlannedTask(title, "To do", None, "") for title in planned.tasks),
             criteria=tuple(

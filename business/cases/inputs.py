@@ -93,7 +93,7 @@ class PlannedPhase:
     title: str
     starts_on: date | None
     ends_on: date | None
-    weeks: int
+    days: int
     state: str
     tasks: tuple[PlannedTask, ...]
     criteria: tuple[PlannedCriterion, ...]

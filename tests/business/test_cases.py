@@ -226,6 +226,19 @@ class TestChanges:
         first = selectors.open_document(made)
         assert not list_changes(first, third)
 
+    def test_a_roadmap_made_since_takes_the_place_of_the_plan_that_was_proposed(
+        self, made, acme, operator
+    ):
+        first, *_ = create_plan(acting_user=operator, starts_on=NOON.date(), created_at=NOON)
+        drift = selectors.find_drift(made, acme, NOON)
+        assert not drift.is_alike and drift.new > 20
+        assert [one.label for one in drift.differing] == []
+        first.ends_on += timedelta(days=1)
+        first.save()
+        drift = selectors.find_drift(made, acme, NOON)
+        found = [(one.label, one.before, one.after) for one in drift.differing]
+        assert found == [("Proof of concept: lasts", "6 weeks", "43 days")]
+
     def test_a_deleted_scenario_leaves_the_document_and_no_other_can_be_made(
         self, made, scenario, acme, operator, client_for
     ):

@@ -107,7 +107,7 @@ def write_plan(inputs: Inputs) -> Section:
     else:
         lead = "The tenant has no roadmap yet. This is the plan that AII proposes; it has no dates."
     rows = tuple(_phase_row(phase, is_own=plan.is_own) for phase in plan.phases)
-    head = ("Phase", "Begins", "Ends", "Tasks closed", "State")
+    head = ("Phase", "Begins", "Ends", "Lasts", "Tasks closed", "State")
     proposed = ("Phase", "Lasts", "Tasks")
     blocks: list[Block] = [
         Paragraph((lead,)),
@@ -142,10 +142,9 @@ def _costs(inputs: Inputs) -> Iterator[Table]:
 
 def _phase_row(phase: PlannedPhase, *, is_own: bool) -> tuple[Text, ...]:
     count = str(len(phase.tasks))
+    source = ROADMAP if is_own else PROPOSAL
+    lasts = Bound(f"weeks.{phase.key}", f"{phase.title}: lasts", _span(phase.days), source)
     if not is_own:
-        lasts = Bound(
-            f"weeks.{phase.key}", f"{phase.title}: lasts", f"{phase.weeks} weeks", PROPOSAL
-        )
         tasks = Bound(f"tasks.{phase.key}", f"{phase.title}: tasks", count, PROPOSAL)
         return cells((Name(phase.title),), (lasts,), (tasks,))
     closed = sum(task.state in ("Done", "Dropped") for task in phase.tasks)
@@ -153,6 +152,7 @@ def _phase_row(phase: PlannedPhase, *, is_own: bool) -> tuple[Text, ...]:
         (Name(phase.title),),
         (_day(f"begins.{phase.key}", f"{phase.title}: begins", phase.starts_on),),
         (_day(f"ends.{phase.key}", f"{phase.title}: ends", phase.ends_on),),
+        (lasts,),
         say(
             "{closed} of {all}",
             closed=Bound(
@@ -162,6 +162,12 @@ def _phase_row(phase: PlannedPhase, *, is_own: bool) -> tuple[Text, ...]:
         ),
         (Bound(f"state.{phase.key}", f"{phase.title}: state", _STATES[phase.state], ROADMAP),),
     )
+
+
+def _span(days: int) -> str:
+    weeks, rest = divmod(days, 7)
+    count, unit = (days, "day") if rest else (weeks, "week")
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def _tasks(plan: Plan) -> Table:
