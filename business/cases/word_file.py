@@ -38,7 +38,7 @@ _MUTED = RGBColor(0x50, 0x5A, 0x68)
 _LINE = "C9D0D9"
 _TEXT_CM = 16.2
 # A table with at most so many rows stays on one page.
-_ROWS_TOGETHER = 12
+_ROWS_TOGETHER = 8
 # What the margins of a cell take, in characters.
 _CELL_MARGINS = 3
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,7 @@ def get_study(slug: str) -> dict[str, Any]:
         "figures": [_figure(slug, each) for each in kept["figures"]],
         "seed": kept["seed"],
         "made_at": kept["made"]["at"],
+        "made": f"{datetime.fromisoformat(kept['made']['at']):%-d %B %Y, %H:%M} UTC",
         "made_with": (
             f"Python {kept['made']['python']}, NumPy {kept['made']['numpy']},"
             f" scikit-learn {kept['made']['scikit_learn']}"
