@@ -350,6 +350,7 @@ def test_whoever_gets_or_loses_a_factor_is_told_by_mail(viewer, clock, settings,
     settings.AII_SENDS_MAIL = True
     client, _ = sign_in(viewer)
     TestEnrolment().enrol(client)
+    client.post(f"{INDEX}recovery-codes/generate/", {})
     client.post(f"{INDEX}totp/deactivate/", {})
     assert {address for sent in mail.outbox for address in sent.to} == {viewer.email}
     said = [sent.body.split(" your account")[0] for sent in mail.outbox]
@@ -357,7 +358,8 @@ def test_whoever_gets_or_loses_a_factor_is_told_by_mail(viewer, clock, settings,
         "An authenticator app was added to",
         "A set of recovery codes was added to",
     ]
-    assert "An authenticator app was removed from" in said[2:]
+    assert said[2] == "A set of recovery codes was made anew for"
+    assert "An authenticator app was removed from" in said[3:]
     assert "acme.localhost" in mail.outbox[0].body and "12:00 UTC" in mail.outbox[0].body
 
 

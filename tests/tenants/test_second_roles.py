@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
+from audit.reading import open_entries
 from simulation.models import RunsQuota
 from simulation.services import ask_for_quota
 from tenants import selectors
@@ -136,6 +137,26 @@ class TestAnException:
         approve(member(operator), ask(member(auditor), now), now)
         assert RunsQuota.objects.count() == 1
         assert actions("second_role.exception_used") == 2
+
+    def test_each_form_of_a_duty_is_on_record_and_reading_is_none(
+        self, client_for, member, owner, auditor, operator, in_acme
+    ):
+        give(member(owner), auditor, "OWNER", is_exception=True)
+        client = client_for(auditor, in_acme)
+        client.get("/audit/")
+        client.get("/members/")
+        client_for(owner, in_acme).post(f"/members/{operator.pk}/role/", {"role": "VIEWER"})
+        assert actions("second_role.exception_used") == 0
+        assert b"".join(client.post("/audit/export/", {"format": "csv"}).streaming_content)
+        assert client.post(f"/members/{operator.pk}/role/", {"role": "x"}).status_code == 422
+        used = Entry.objects.filter(action="second_role.exception_used").order_by("number")
+        assert {(each.who_id, each.subject_type) for each in used} == {
+            (str(auditor.pk), "second_role")
+        }
+        assert [each.details.said["after"]["duty"] for each in open_entries(used)] == [
+            "audit.export",
+            "tenants.manage_members",
+        ]
 
     def test_has_no_effect_once_it_is_over(self, member, owner, operator):
         with time_machine.travel(NOON, tick=False) as clock:
