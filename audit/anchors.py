@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from rfc3161_client import (
 )
 from rfc3161_client.base import HashAlgorithm
 
-from audit.checkpoint import parse_text, signed_text
 from audit.database import Connection
 from audit.signing import public_path
 
+# An anchor is due each hour: two that failed are a gap.
+LATE = timedelta(hours=2)
 ANSWER_S_MAX = 10.0
 ANSWER_BYTES_MAX = 1_000_000
 
@@ -72,25 +74,19 @@ def keep_head(note: str) -> None:
 
 
 def anchor_newest(connection: Connection, anchored_at: datetime) -> list[Anchor]:
-    """Anchor the newest head in every way that is configured; nothing where it is anchored already.
+    """Anchor the newest head in every way that is configured and has not told of it yet.
 
-    A way that fails does not keep the others from being tried.
+    A way that fails does not keep the others from being tried, and is tried again the next time.
     """
     newest = connection.execute(
-        "SELECT note FROM public.audit_checkpoint ORDER BY size DESC LIMIT 1"
+        "SELECT size, note FROM public.audit_checkpoint ORDER BY size DESC LIMIT 1"
     ).fetchone()
-    if newest is None or newest[0] in anchored_heads():
+    if newest is None:
         return []
-    note: str = newest[0]
-    ways = {"file": _append, "http": _post, "rfc3161": _stamp}
-    wanted = {
-        "file": True,
-        "http": bool(settings.AII_LOG_ANCHOR_URL),
-        "rfc3161": bool(settings.AII_LOG_TSA_URL),
-    }
+    size, note = newest
     done = []
-    for means, way in ways.items():
-        if not wanted[means]:
+    for means, way in _ways().items():
+        if _is_anchored(connection, means, size, note):
             continue
         try:
             token = way(note, anchored_at)
@@ -100,13 +96,50 @@ def anchor_newest(connection: Connection, anchored_at: datetime) -> list[Anchor]
         connection.execute(
             "INSERT INTO public.audit_anchor (anchored_at, size, means, token)"
             " VALUES (%s, %s, %s, %s)",
-            [anchored_at, parse_text(signed_text(note)).size, means, token],
+            [anchored_at, size, means, token],
         )
         done.append(Anchor(means))
     return done
 
 
+def late_ways(connection: Connection, now: datetime) -> list[str]:
+    """Return the ways in which a head has waited for its anchor for longer than ``LATE``."""
+    return [means for means in _ways() if _waits_since(connection, means, now) > LATE]
+
+
+def _ways() -> dict[str, Callable[[str, datetime], bytes]]:
+    ways: dict[str, Callable[[str, datetime], bytes]] = {"file": _append}
+    if settings.AII_LOG_ANCHOR_URL:
+        ways["http"] = _post
+    if settings.AII_LOG_TSA_URL:
+        ways["rfc3161"] = _stamp
+    return ways
+
+
+def _is_anchored(connection: Connection, means: str, size: int, note: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM public.audit_anchor WHERE size = %s AND means = %s", [size, means]
+    )
+    return found.fetchone() is not None and (means != "file" or note in anchored_heads())
+
+
+def _waits_since(connection: Connection, means: str, now: datetime) -> timedelta:
+    found = connection.execute(
+        "SELECT made_at FROM public.audit_checkpoint WHERE size > coalesce("
+        "(SELECT max(size) FROM public.audit_anchor WHERE means = %s), 0) ORDER BY size LIMIT 1",
+        [means],
+    ).fetchone()
+    return now - found[0] if found else timedelta(0)
+
+
 def _append(note: str, at: datetime) -> bytes:
+    # It is there already where the process ended before the database knew.
+    if note not in anchored_heads():
+        _append_line(note, at)
+    return sha256(note.encode()).digest()
+
+
+def _append_line(note: str, at: datetime) -> None:
     line = json.dumps({"at": at.isoformat(), "note": note})
     with os.fdopen(
         os.open(anchors_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w"
@@ -114,7 +147,6 @@ def _append(note: str, at: datetime) -> bytes:
         file.write(f"{line}\n")
         file.flush()
         os.fsync(file.fileno())
-    return sha256(note.encode()).digest()
 
 
 def _post(note: str, at: datetime) -> bytes:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import psycopg
 from django.conf import settings
 
-from audit.anchors import keep_head
+from audit import anchors
 from audit.database import connect
 from audit.sequencer import LogBroken, OtherSequencer, Round, Sequencer
 from audit.signing import KeyUnusable, SigningKeys, key_path, make_key, publish_keys, read_keys
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 EVERY_S = 0.3
 REFRESH_S = 2.0
 PARTITIONS_S = 3600.0
+ANCHORS_S = 60.0
 AGAIN_S = 1.0
 # A writing transaction that is open for so long keeps signed heads from everybody: somebody looks.
 FROZEN_S = 5.0
@@ -82,6 +83,8 @@ class Sequencing:
     def __init__(self, *, at_point: Callable[[str], None] = lambda point: None) -> None:
         self.status = Status()
         self._at_point = at_point
+        self._begun_s = time.monotonic()
+        self._late: list[str] = []
 
     def run(self, stopped: threading.Event) -> None:
         """Place entries until told to stop."""
@@ -105,6 +108,7 @@ class Sequencing:
     def _work(self, sequencer: Sequencer, stopped: threading.Event) -> None:
         refreshed_s = time.monotonic()
         partitions_s = -PARTITIONS_S
+        anchors_s = -ANCHORS_S
         while not stopped.is_set():
             now_s = time.monotonic()
             if now_s - refreshed_s >= REFRESH_S:
@@ -113,18 +117,30 @@ class Sequencing:
             if now_s - partitions_s >= PARTITIONS_S:
                 sequencer.make_partitions()
                 partitions_s = now_s
+            if now_s - anchors_s >= ANCHORS_S:
+                self._look_for_gap(now_s)
+                anchors_s = now_s
             done = sequencer.round()
             self._after(done)
             if not done.is_behind:
                 stopped.wait(max(0.0, EVERY_S - (time.monotonic() - now_s)))
 
+    def _look_for_gap(self, now_s: float) -> None:
+        # After a night switched off the scheduler gets its time to catch up.
+        if now_s - self._begun_s >= anchors.LATE.total_seconds():
+            with connect("aii-sequencer") as connection:
+                self._late = anchors.late_ways(connection, datetime.now(UTC))
+
     def _after(self, done: Round) -> None:
         if done.checkpoint:
-            keep_head(done.checkpoint)
+            anchors.keep_head(done.checkpoint)
             self._at_point("kept")
         trouble = ""
         if done.waiting_s > FROZEN_S:
             trouble = f"An open transaction holds entries back for {done.waiting_s:.0f} s."
+        elif self._late:
+            hours, ways = anchors.LATE.total_seconds() / 3600, ", ".join(self._late)
+            trouble = f"No head of the log was anchored for {hours:.0f} hours ({ways})."
         self._report(Status(is_working=True, waiting_s=done.waiting_s, trouble=trouble))
 
     def _report(self, status: Status) -> None:

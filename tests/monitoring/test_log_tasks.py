@@ -6,12 +6,17 @@ import http.server
 import json
 import os
 import threading
+import time
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from audit import anchors
 from audit.anchors import anchored_heads, anchors_path, kept_heads
+from audit.database import connect
 from audit.models import Entry
+from audit.sequencing import Sequencing
 from audit.signing import read_keys
 from monitoring.models import Alert
 from monitoring.tasks import anchor_log, verify_log
@@ -115,3 +120,51 @@ def test_a_way_that_fails_is_said_and_keeps_none_of_the_others_away(
     assert "was not anchored (rfc3161): ValueError" in caplog.text
     rows = superuser.execute("SELECT means FROM audit_anchor").fetchall()
     assert rows == [("file",)]
+    # An hour later, whether or not anything has happened since.
+    hook.status = 200
+    anchor_log()
+    rows = superuser.execute("SELECT means FROM audit_anchor ORDER BY number").fetchall()
+    assert rows == [("file",), ("http",)]
+    assert len(anchored_heads()) == 1
+
+
+def test_a_head_that_is_not_anchored_in_time_is_a_trouble_of_the_sequencer(
+    sequencer,  # noqa: F811
+    hook,
+    settings,
+    monkeypatch,
+):
+    hook.status = 500
+    settings.AII_LOG_ANCHOR_URL = f"http://127.0.0.1:{hook.server_port}/"
+    add_entries("acme", 1)
+    sequencer.round()
+    sequencer.close()
+    with connect("tests") as connection:
+        now = datetime.now(UTC)
+        assert anchors.late_ways(connection, now) == []
+        late = now + anchors.LATE + timedelta(seconds=1)
+        assert anchors.late_ways(connection, late) == ["file", "http"]
+        anchor_log()
+        assert anchors.late_ways(connection, late) == ["http"]
+    monkeypatch.setattr(anchors, "LATE", timedelta(0))
+    assert "anchored for 0 hours (http)" in troubles_until(lambda said: said)
+    monkeypatch.setattr(anchors, "LATE", timedelta(hours=2))
+    assert troubles_until(lambda said: not said) == ""
+
+
+def troubles_until(is_enough):
+    """Run a sequencer until it works and its trouble is as wanted; return what it says."""
+    sequencing, stopped = Sequencing(), threading.Event()
+    thread = threading.Thread(target=sequencing.run, args=[stopped])
+    thread.start()
+    try:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            status = sequencing.status
+            if status.is_working and is_enough(status.trouble):
+                return status.trouble
+            time.sleep(0.02)
+        raise AssertionError(sequencing.status)
+    finally:
+        stopped.set()
+        thread.join()
