@@ -540,7 +540,9 @@ def read_file(path: str) -> str:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
+        raise Unreadable(f"{path}: {problem.strerror or problem}") from None
+    except UnicodeDecodeError as problem:
         raise Unreadable(f"{path}: {problem}") from None
 
 
@@ -548,9 +550,9 @@ def read_keys(arguments: Sequence[str]) -> list[str]:
     """Return the keys of --key, each a key or a file of keys."""
     texts: list[str] = []
     for argument in arguments:
-        is_key = re.fullmatch(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+", argument)
-        lines = [argument] if is_key else read_file(argument).split("\n")
         # After the key there may stand a remark, as in what the platform prints.
+        is_key = re.match(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+(\s|$)", argument)
+        lines = [argument] if is_key else read_file(argument).split("\n")
         texts += [line.split()[0] for line in lines if line.strip()]
     if arguments and not texts:
         raise Unreadable("There is no key in the file.")

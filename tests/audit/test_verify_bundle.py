@@ -81,6 +81,8 @@ class TestAlone:
         (alone.folder / "keys").write_text(
             f"{key_text(secret=bundles.OTHER_SECRET)}\n\n{KEY}  (from 2026)\r\n", encoding="utf-8"
         )
+        assert alone(bundle(), "--key", f"{KEY}  (from 2026)")[0] == 0
+        assert "missing: No such file" in alone(bundle(), "--key", "missing")[1]
         code, text = alone(bundle(), "--key", "keys", "--json")
         answer = json.loads(text)
         assert (code, answer["verified"], answer["count"], answer["key_given"]) == (
