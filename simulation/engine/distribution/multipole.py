@@ -20,7 +20,8 @@ import numpy as np
 from simulation.engine.distribution.protocol import Terms
 from simulation.engine.distribution.shares import TASKS_OF_A_RANK
 from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
-from simulation.engine.fmm.method import FastMultipole, return_residual
+from simulation.engine.fmm.method import FastMultipole
+from simulation.engine.fmm.residual import return_residual
 from simulation.engine.fmm.traversal import want_upward
 from simulation.engine.forces import Kick
 

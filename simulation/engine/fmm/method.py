@@ -11,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from conservation import exact_sum
 from simulation.engine.errors import BadRequest
 from simulation.engine.fmm import near, passes, traversal, tree
 from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
 from simulation.engine.fmm.far import row_length
 from simulation.engine.fmm.presets import PRESETS
+from simulation.engine.fmm.residual import return_residual
 from simulation.engine.fmm.tables import Tables, tables
 from simulation.engine.forces import Evaluation, Kick
 
 # Bodies that share one estimate of how strongly all others pull.
 _STRENGTH_BODIES = 128
-# Kicks are weighed without their last bits: then the weights of any number of bodies sum up.
-_PART_BITS = 24
 # The centre and size of the cell that lanes without a source point at: outside the box.
 _NOWHERE = (4.0, 0.0, 0.0, 1.0)
 _PARTS_OF_A_THREAD = 8
@@ -374,35 +372,6 @@ class _Clock:
         now = time.perf_counter()
         self.laps_s[stage] = now - self._last
         self._last = now
-
-
-def return_residual(
-    kicks: np.ndarray, source: np.ndarray, alone: np.ndarray
-) -> tuple[int, int, int]:
-    """Take what the kicks of bodies with charge sum to back from them, in place; return it.
-
-    ``kicks`` (3, N) int64 in Morton order. Each body gives in proportion to its own kick, so that
-    none far out is moved by the rounding of the bulk; what is left of that goes to the first ones,
-    a quantum each: the total is exactly zero, whoever computed the kicks. Bodies that share a place
-    have no order among them, so these are not asked for more while there are others.
-    """
-    heavy = np.flatnonzero(source > 0.0)
-    ordered = heavy[alone[heavy]]
-    parts = np.sum(np.abs(kicks[:, heavy]) >> _PART_BITS, axis=0)
-    whole = exact_sum(parts)
-    residual = []
-    for component in kicks:
-        total = exact_sum(component[heavy])
-        given = np.rint(parts * (total / max(1, whole))).astype(np.int64)
-        component[heavy] -= given
-        rest = total - exact_sum(given)
-        sign = 1 if rest > 0 else -1
-        share, more = divmod(abs(rest), max(1, heavy.size))
-        component[heavy] -= sign * share
-        component[(ordered if ordered.size >= more else heavy)[:more]] -= sign
-        residual.append(total)
-    x, y, z = residual
-    return x, y, z
 
 
 def compile_ahead(accuracy: float, on_progress: Callable[[str], Any] | None = None) -> None:

@@ -11,7 +11,7 @@ import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import ROUNDER_BITS, kernel
-from simulation.engine.forces.pairs import COLUMNS, SINKS, rows_both, rows_one
+from simulation.engine.forces.pairs import COLUMNS, FEW_SINKS, few_rows_both, few_rows_one
 from simulation.engine.forces.tiles import (
     add_given,
     add_sums,
@@ -20,8 +20,8 @@ from simulation.engine.forces.tiles import (
     append_bodies,
     finish_row,
     make_room,
+    round_up,
     set_sinks,
-    up_to_passes,
 )
 
 
@@ -75,24 +75,24 @@ def _add_leaf(c, cells, lists, both, bodies, law, out, room):
     many = _append_leaves(c, cells, lists, bodies, room)
     for some in range(0, many, COLUMNS):
         stop = min(some + COLUMNS, many)
-        for i in range(begin, end, SINKS):
+        for i in range(begin, end, FEW_SINKS):
             set_sinks(sinks, x, sink, i, end)
             if both:
-                seen |= rows_both(
+                seen |= few_rows_both(
                     near, sums, scratch, some, stop, sinks, softening2, per_charge, given
                 )
             else:
-                seen |= rows_one(
+                seen |= few_rows_one(
                     near, sums, scratch, some, stop, sinks, softening2, per_charge, given
                 )
-            add_given(given, i, end, partial)
+            add_given(given, i, min(i + FEW_SINKS, end), partial)
     if both:
-        many = 0
+        many, sinks_in_all = 0, round_up(end - begin, FEW_SINKS)
         for k in range(offset[c], offset[c + 1]):
             b = sources[k]
             if b != c:
                 after = many + last[b] - first[b]
-                add_sums(sums, many, after, first[b], up_to_passes(end - begin), partial)
+                add_sums(sums, many, after, first[b], sinks_in_all, partial)
                 many = after
     return seen
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Pair kicks in vector instructions: some sinks and a row of sources, each pair computed once.
+"""Pair kicks in vector instructions: a few sinks and a row of sources, each pair computed once.
 
 Both kicks of a pair are opposite integers (``forces.direct``), so one inverse root serves both: the
 sinks' sums stay in registers, what the sources get is subtracted in memory. The integers, and so
@@ -31,9 +31,10 @@ from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, double_
 # Sources that a row is rounded up to, and where those are put that fill it up: outside every box.
 PADDING = 8
 AWAY = 2.0**500
-# Sinks of one pass, and the most sources: with their sums and the scratch 24 KB, for the innermost
+# Sinks of one pass: many for tiles, where they lie side by side, few for leaves, of which most hold
+# about eight bodies. The most sources: with their sums and the scratch 24 KB, for the innermost
 # cache.
-SINKS = 4
+SINKS, FEW_SINKS = 4, 2
 COLUMNS = 256
 
 # 1/sqrt(a) starts from the bits of a: halving them halves the exponent. 1 - a y^2 is then within
@@ -165,10 +166,11 @@ class _Table:
 class _Row:
     """One pass over a row of sources: what it reads, and its stages."""
 
-    def __init__(self, emit: _Emitter, arguments: Any) -> None:
+    def __init__(self, emit: _Emitter, sinks_of_pass: int, arguments: Any) -> None:
         near, sums, scratch, columns, self.begin, self.end, sinks, *law, given = arguments
         builder = emit.builder
         self.emit = emit
+        self.range = range(sinks_of_pass)
         self.near = _Table(emit, near, columns, emit.reals)
         self.sums = _Table(emit, sums, columns, emit.whole)
         self.scratch = _Table(emit, scratch, ir.Constant(_int64, COLUMNS + PADDING), emit.reals)
@@ -180,12 +182,12 @@ class _Row:
                 emit.spread(builder.load(feeling.place(sink, ir.Constant(_int64, axis))))
                 for axis in range(4)
             ]
-            for sink in range(SINKS)
+            for sink in self.range
         ]
         self.rounder = emit.constant(ROUNDER)
         nothing = ir.Constant(emit.whole, [0] * emit.lanes)
         self.totals = [
-            [cgutils.alloca_once_value(builder, nothing) for _ in range(4)] for _ in range(SINKS)
+            [cgutils.alloca_once_value(builder, nothing) for _ in range(4)] for _ in self.range
         ]
         self.seen = cgutils.alloca_once_value(builder, nothing)
 
@@ -200,7 +202,7 @@ class _Row:
         """Keep r^2 + softening^2."""
         emit = self.emit
         source = [self.near.read(axis, column) for axis in range(3)]
-        for sink in range(SINKS):
+        for sink in self.range:
             r2 = self.softening2
             for axis in (2, 1, 0):
                 d = emit.builder.fsub(source[axis], self.sinks[sink][axis])
@@ -210,7 +212,7 @@ class _Row:
     def write_inverse_roots(self, column: Any) -> None:
         """Keep their inverse roots instead."""
         kept = self._kept(column)
-        for sink in range(SINKS):
+        for sink in self.range:
             r2 = self.scratch.read(sink, kept)
             self.scratch.write(sink, kept, self.emit.inverse_root(r2))
 
@@ -219,7 +221,7 @@ class _Row:
         emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
         charge = self.near.read(3, column)
         other = self.sums.read(3, column) if both else None
-        for sink in range(SINKS):
+        for sink in self.range:
             inverse = self.scratch.read(sink, kept)
             cc = builder.fmul(self.sinks[sink][3], charge)
             inverse2 = builder.fmul(inverse, inverse)
@@ -239,7 +241,7 @@ class _Row:
         emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
         source = self.near.read(axis, column)
         other = self.sums.read(axis, column) if both else None
-        for sink in range(SINKS):
+        for sink in self.range:
             d = builder.fsub(source, self.sinks[sink][axis])
             pull = self.scratch.read(sink, kept)
             kick = emit.bits(emit.multiply_add(pull, d, self.rounder))
@@ -252,7 +254,7 @@ class _Row:
         """Write the sums over the lanes of so many vectors; return the bits seen in any."""
         emit, builder = self.emit, self.emit.builder
         rounders = builder.mul(vectors, ir.Constant(_int64, emit.lanes * ROUNDER_BITS % 2**64))
-        for sink in range(SINKS):
+        for sink in self.range:
             for axis in range(4):
                 total = emit.fold(builder.load(self.totals[sink][axis]), builder.add)
                 total = builder.sub(total, rounders)
@@ -260,12 +262,12 @@ class _Row:
         return emit.fold(builder.load(self.seen), builder.or_)
 
 
-def _function(module: Any, both: bool, lanes: int) -> Any:
+def _function(module: Any, both: bool, sinks: int, lanes: int) -> Any:
     """Return the function of a module that passes over a row; one, however often it is called.
 
     Copied into each place that calls it, it made the kernels three times as long to compile.
     """
-    name = f"aii_rows_{'both' if both else 'one'}_{lanes}"
+    name = f"aii_rows_{'both' if both else 'one'}_{sinks}_{lanes}"
     if name in module.globals:
         return module.globals[name]
     real, whole = _double.as_pointer(), _int64.as_pointer()
@@ -274,13 +276,13 @@ def _function(module: Any, both: bool, lanes: int) -> Any:
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     builder = ir.IRBuilder(function.append_basic_block())
-    builder.ret(_pass_over(builder, both, lanes, function.args))
+    builder.ret(_pass_over(builder, both, sinks, lanes, function.args))
     return function
 
 
-def _pass_over(builder: Any, both: bool, lanes: int, arguments: Any) -> Any:
+def _pass_over(builder: Any, both: bool, sinks: int, lanes: int, arguments: Any) -> Any:
     emit = _Emitter(builder, lanes)
-    row = _Row(emit, arguments)
+    row = _Row(emit, sinks, arguments)
     width = ir.Constant(_int64, emit.lanes)
     none = ir.Constant(_int64, 0)
     sources = builder.sub(row.end, row.begin)
@@ -299,11 +301,12 @@ def _pass_over(builder: Any, both: bool, lanes: int, arguments: Any) -> Any:
     return row.settle(vectors)
 
 
-def make_rows(*, both: bool, lanes: int | None = None) -> Any:
-    """Return an intrinsic, callable in kernels; ``lanes`` as wide as the processor's by default.
+def make_rows(*, both: bool, feeling: int = SINKS, lanes: int | None = None) -> Any:
+    """Return an intrinsic, callable in kernels, for ``feeling`` sinks, at most ``SINKS``; ``lanes``
+    as wide as the processor's by default.
 
     rows(near, sums, scratch, begin, end, sinks, softening2, potential_per_charge, given): write the
-    kicks and potentials of the sources begin <= j < end, at most ``COLUMNS``, on some sinks,
+    kicks and potentials of the sources begin <= j < end, at most ``COLUMNS``, on the first sinks,
     summed, to ``given`` (SINKS, 4) int64. With ``both`` also add to ``sums`` (4, room) int64 what
     the sinks do to each source, less ``ROUNDER_BITS`` for each sink in the kicks, and more by as
     much in the potential. ``near`` (4, room) float64: x, y, z, charge, followed by ``PADDING`` of
@@ -331,16 +334,20 @@ def make_rows(*, both: bool, lanes: int | None = None) -> Any:
             columns = cgutils.unpack_tuple(builder, arrays[0].shape)[1]
             width = lanes or (8 if "+avx512f" in context.codegen().magic_tuple()[2] else 4)
             given = [arrays[k].data if k in arrays else arguments[k] for k in range(9)]
-            function = _function(builder.module, both, width)
+            function = _function(builder.module, both, feeling, width)
             return builder.call(function, [*given[:3], columns, *given[3:]])
 
         whole, real = types.int64, types.float64
         signature = whole(near, sums, scratch, whole, whole, sinks, real, real, given)
         return signature, generate
 
-    typed.__name__ = typed.__qualname__ = f"rows_{'both' if both else 'one'}_{lanes or ''}"
+    typed.__name__ = typed.__qualname__ = (
+        f"rows_{'both' if both else 'one'}_{feeling}_{lanes or ''}"
+    )
     return intrinsic(typed)
 
 
 rows_both: Any = make_rows(both=True)
 rows_one: Any = make_rows(both=False)
+few_rows_both: Any = make_rows(both=True, feeling=FEW_SINKS)
+few_rows_one: Any = make_rows(both=False, feeling=FEW_SINKS)

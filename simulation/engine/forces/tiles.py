@@ -76,9 +76,9 @@ def set_sinks(sinks, x, sink, i, last):
 
 @kernel
 def add_given(given, i, last, partial):
-    """Add what the sinks from i on got; return the potentials' sum."""
+    """Add what the sinks i <= k < last got; return the potentials' sum."""
     ledger = nb.int64(0)
-    for k in range(min(SINKS, last - i)):
+    for k in range(last - i):
         for axis in range(4):
             partial[axis, i + k] += given[k, axis]
         ledger += given[k, 3]
@@ -151,9 +151,9 @@ def add_mutual(x, sink, source, i, last, softening2, per_charge, partial):
 
 
 @kernel
-def up_to_passes(sinks):
-    """Return as how many sinks some count: each pass has ``SINKS``, be there bodies or not."""
-    return (sinks + SINKS - 1) // SINKS * SINKS
+def round_up(sinks, of_a_pass):
+    """Return as how many sinks some count: each pass has so many, be there bodies or not."""
+    return (sinks + of_a_pass - 1) // of_a_pass * of_a_pass
 
 
 @kernel
@@ -172,9 +172,9 @@ def _add_columns(bodies, law, first, last, begin, end, both, out, room):
             seen |= rows_both(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
         else:
             seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
-        ledger[0] += add_given(given, i, last, partial)
+        ledger[0] += add_given(given, i, min(i + SINKS, last), partial)
     if both:
-        ledger[0] += add_sums(sums, 0, many, begin, up_to_passes(last - first), partial)
+        ledger[0] += add_sums(sums, 0, many, begin, round_up(last - first, SINKS), partial)
     return seen
 
 
@@ -202,7 +202,7 @@ def _add_block(bodies, law, begin, end, both, out, room):
             seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
             for j in range(at, min(at + SINKS, many)):
                 near[0, j], near[3, j] = x[0, begin + j], source[begin + j]
-        ledger[0] += add_given(given, i, end, partial)
+        ledger[0] += add_given(given, i, min(i + SINKS, end), partial)
         shared, bits = add_mutual(x, sink, source, i, end, softening2, per_charge, partial)
         ledger[0] += shared
         seen |= bits

@@ -10,10 +10,15 @@ import pytest
 from simulation.engine.arithmetic import ROUNDER_BITS
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import FEW, DirectSummation, pair_kicks
-from simulation.engine.forces.pairs import AWAY, COLUMNS, PADDING, SINKS, inverse_root, make_rows
-
-# What the sums hold of all sinks, modulo 2^64.
-ROUNDERS = np.array([SINKS * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
+from simulation.engine.forces.pairs import (
+    AWAY,
+    COLUMNS,
+    FEW_SINKS,
+    PADDING,
+    SINKS,
+    inverse_root,
+    make_rows,
+)
 
 
 def cloud(bodies: int, massless: str = "none") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,32 +52,34 @@ def test_blocks_give_the_integers_of_single_pairs(bodies, softening2, massless):
         np.testing.assert_array_equal(potentials, expected_u)
 
 
-@pytest.mark.parametrize("lanes", [2, 4, 8])
-def test_the_width_of_the_vectors_changes_nothing(lanes):
-    rows = make_rows(both=True, lanes=lanes)
+@pytest.mark.parametrize(("lanes", "feeling"), [(2, SINKS), (4, FEW_SINKS), (8, SINKS)])
+def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
+    rows = make_rows(both=True, feeling=feeling, lanes=lanes)
+    # What the sums hold of all sinks, modulo 2^64.
+    rounders = np.array([feeling * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
 
     @nb.njit(error_model="numpy")
     def run(near, sums, inverse, many, sinks, given):
         return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, given)
 
     for sources in (1, 7, 8, 9, 40, 101):
-        x, sink, _ = cloud(sources + SINKS)
+        x, sink, _ = cloud(sources + feeling)
         near = np.zeros((4, sources + PADDING))
         near[0] = AWAY
-        near[:3, :sources], near[3, :sources] = x[:, SINKS:], sink[SINKS:]
+        near[:3, :sources], near[3, :sources] = x[:, feeling:], sink[feeling:]
         sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((SINKS, 4), np.int64)
-        sinks = np.ascontiguousarray(np.vstack([x[:, :SINKS], sink[:SINKS]]).T)
+        sinks = np.ascontiguousarray(np.vstack([x[:, :feeling], sink[:feeling]]).T)
         run(near, sums, np.empty((SINKS, COLUMNS + PADDING)), sources, sinks, given)
 
-        for one in range(SINKS):
+        for one in range(feeling):
             # A row does not bring its sinks together.
-            kept = np.r_[one, SINKS : SINKS + sources]
+            kept = np.r_[one, feeling : feeling + sources]
             alone = np.ascontiguousarray(x[:, kept])
             kicks, potentials = one_by_one(alone, sink[kept], sink[kept], 1e-4)
             np.testing.assert_array_equal(given[one], [*kicks[:, 0], potentials[0]])
-        pulled = sums[:3, :sources] + ROUNDERS
-        np.testing.assert_array_equal(pulled.sum(axis=1), -given[:, :3].sum(axis=0))
-        assert (sums[3, :sources] - ROUNDERS).sum() == given[:, 3].sum()
+        pulled = sums[:3, :sources] + rounders
+        np.testing.assert_array_equal(pulled.sum(axis=1), -given[:feeling, :3].sum(axis=0))
+        assert (sums[3, :sources] - rounders).sum() == given[:feeling, 3].sum()
 
 
 def test_inverse_roots_are_those_of_the_reals_at_every_size():
