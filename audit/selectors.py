@@ -106,12 +106,16 @@ class Verifications:
     last_at: datetime | None
 
 
-def count_verifications(until: datetime) -> Verifications:
-    """Return what the full verifications recorded by then found."""
+def count_verifications(
+    *, since: datetime | None = None, until: datetime | None = None
+) -> Verifications:
+    """Return what the full verifications that were recorded between two times found."""
     rows = _fetch(
         "SELECT action, count(*), max(at) FROM audit_entry"
-        " WHERE action IN ('log.verified', 'log.not_verified') AND at <= %s GROUP BY action",
-        [until],
+        " WHERE action IN ('log.verified', 'log.not_verified')"
+        " AND at BETWEEN coalesce(%s, '-infinity'::timestamptz)"
+        " AND coalesce(%s, 'infinity'::timestamptz) GROUP BY action",
+        [since, until],
     )
     found = {action: (count, last) for action, count, last in rows}
     good, failed = (found.get(name, (0, None)) for name in ("log.verified", "log.not_verified"))

@@ -92,7 +92,7 @@ def _screen(now: datetime) -> Figure:
 
 
 def _log(now: datetime) -> list[Figure]:
-    found = count_verifications(now)
+    found = count_verifications(until=now)
     ran = found.good + found.failed
     never = "" if ran else "no full verification has run yet"
     last = f", the last on {found.last_at:%-d %b %Y}" if found.last_at else ""

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from django.db.models import F
 
+from audit.selectors import count_verifications
 from business.roadmap.models import Criterion, Measure
 from business.scenarios.selectors import find_realised
 from business.scenarios.wording import describe_realised
@@ -23,7 +24,10 @@ from tenants.models import Membership, Tenant
 IN_TIME = timedelta(minutes=15)
 AT_MOST = frozenset({Measure.BROKEN_RUNS})
 SHARES = frozenset(
-    {Measure.DRILLS_CAUGHT, Measure.ACKNOWLEDGED, Measure.UPTIME, Measure.ROI_REALISED}
+    {
+        *(Measure.DRILLS_CAUGHT, Measure.ACKNOWLEDGED, Measure.CONTROLS),
+        *(Measure.UPTIME, Measure.ROI_REALISED),
+    }
 )
 
 
@@ -107,6 +111,13 @@ def _acknowledged(tenant: Tenant, since: datetime) -> Found:
     return _share(in_time, alerts.count(), "critical alerts", "There was no critical alert.")
 
 
+def _controls(tenant: Tenant, since: datetime) -> Found:
+    found = count_verifications(since=since)
+    what = "full verifications of the audit log, the one control whose results are kept"
+    never = "No full verification of the audit log has run since then; no other control is kept."
+    return _share(found.good, found.good + found.failed, what, never)
+
+
 def _people(tenant: Tenant, since: datetime) -> Found:
     return Found(Membership.objects.filter(tenant=tenant).count(), "People with a role, today.")
 
@@ -145,6 +156,7 @@ _MEASURES: dict[Measure, Callable[[Tenant, datetime], Found]] = {
     Measure.BROKEN_RUNS: _broken_runs,
     Measure.DRILLS_CAUGHT: _drills_caught,
     Measure.ACKNOWLEDGED: _acknowledged,
+    Measure.CONTROLS: _controls,
     Measure.PEOPLE: _people,
     Measure.OUTSIDE_SYSTEMS: _outside_systems,
     Measure.UPTIME: _uptime,

@@ -18,6 +18,7 @@ class Measure(models.TextChoices):
     BROKEN_RUNS = "BROKEN_RUNS", "Runs that broke a law, drills apart"
     DRILLS_CAUGHT = "DRILLS_CAUGHT", "Fault drills that were caught"
     ACKNOWLEDGED = "ACKNOWLEDGED", "Critical alerts acknowledged within 15 minutes"
+    CONTROLS = "CONTROLS", "Controls that passed"
     PEOPLE = "PEOPLE", "People in the tenant"
     OUTSIDE_SYSTEMS = "OUTSIDE_SYSTEMS", "Outside systems that reported a quantity"
     UPTIME = "UPTIME", "Time in service"

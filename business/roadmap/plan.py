@@ -42,6 +42,7 @@ DEFAULT_PLAN = (
             Measure.VERIFIED_RUNS: 100,
             Measure.BROKEN_RUNS: 0,
             Measure.ACKNOWLEDGED: 95,
+            Measure.CONTROLS: 100,
             Measure.UPTIME: 99,
         },
     ),

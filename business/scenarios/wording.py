@@ -204,3 +204,18 @@ def _against_forecast(found: Realised) -> str:
     saved = money(float(found.amount), found.currency)
     forecast = money(float(found.forecast), found.currency)
     return f"{saved} saved of {forecast} forecast for the same months{share}"
+
+
+def describe_fact(fact: roi.Fact) -> str:
+    """Return a published figure with its range: 5 % of revenue, 10 USD (8 USD to 12 USD)."""
+
+    def write(value: float) -> str:
+        is_share = fact.unit.startswith("share")
+        return percent(value) if is_share else money(value, fact.unit)
+
+    text = write(fact.value)
+    if fact.unit.startswith("share "):
+        text = f"{text} {fact.unit.removeprefix('share ')}"
+    if fact.low is None or fact.high is None:
+        return text
+    return f"{text} ({write(fact.low)} to {write(fact.high)})"

@@ -8,6 +8,7 @@ import itertools
 from datetime import date, timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from audit.models import Entry
@@ -17,6 +18,7 @@ from business.roadmap.services import TaskInput
 from monitoring.models import Alert
 from simulation.models import Run
 from simulation.services import execute_run, request_run
+from tenants.journal import Subject, note
 from tests import objects
 from tests.cast import NOON
 
@@ -196,7 +198,8 @@ class TestPhases:
 
 class TestCriteria:
     def test_without_records_shares_are_not_measured_and_never_met(self, plan, acme):
-        for measure in (Measure.DRILLS_CAUGHT, Measure.ACKNOWLEDGED, Measure.BROKEN_RUNS):
+        shares = (Measure.DRILLS_CAUGHT, Measure.ACKNOWLEDGED, Measure.CONTROLS)
+        for measure in (*shares, Measure.BROKEN_RUNS):
             assert judged(acme, measure, NOON + 60 * DAY) == ("NOT_MEASURED", None)
         for measure in (Measure.UPTIME, Measure.ROI_REALISED):
             assert judged(acme, measure, NOON + 200 * DAY) == ("NOT_MEASURED", None)
@@ -244,6 +247,23 @@ class TestCriteria:
                 acknowledged_by=owner if at else None,
             )
         assert judged(acme, Measure.ACKNOWLEDGED, NOON + 60 * DAY) == ("NOT_MET", 50)
+
+    def test_verifications_of_the_log_since_the_phase_began_are_controls(self, plan, acme, owner):
+        begins_at = NOON + 50 * DAY
+        for action, at in (
+            ("log.not_verified", NOON),
+            ("log.verified", begins_at),
+            ("log.verified", begins_at + DAY),
+        ):
+            with transaction.atomic():
+                note(who=owner, action=action, subject=Subject("log", "acme"), at=at)
+        assert judged(acme, Measure.CONTROLS, NOON + 60 * DAY) == ("MET", 100)
+        with transaction.atomic():
+            note(who=owner, action="log.not_verified", subject=Subject("log", "acme"), at=begins_at)
+        assert judged(acme, Measure.CONTROLS, NOON + 60 * DAY) == (
+            "NOT_MET",
+            pytest.approx(200 / 3),
+        )
 
     def test_a_phase_is_ready_when_all_is_closed_and_met_and_late_after_its_end(self, plan, acme):
         standing = selectors.list_standings(acme, NOON)[0]

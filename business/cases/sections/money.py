@@ -30,11 +30,10 @@ from business.cases.sections.common import (
     of_results,
     platform_figure,
 )
-from business.roi.industries import Fact
 from business.scenarios.charts import BENEFITS, TORNADO_MAX
 from business.scenarios.outline import Held, numbers_of
 from business.scenarios.selectors import titles_of
-from business.scenarios.wording import list_thresholds, money, ratio, years
+from business.scenarios.wording import describe_fact, list_thresholds, money, ratio, years
 from simulation.figures import percent, sci
 
 _NO_PAYBACK = "it is not reached within the horizon"
@@ -121,7 +120,7 @@ def write_problem(inputs: Inputs) -> Section:
         rows = [
             cells(
                 (Name(fact.label),),
-                (Bound(f"fact.{at}", fact.label, _fact(fact), f"industry.{at}"),),
+                (Bound(f"fact.{at}", fact.label, describe_fact(fact), f"industry.{at}"),),
                 (Name(fact.note),) if fact.note else "",
             )
             for at, fact in enumerate(inputs.industry.facts)
@@ -329,19 +328,6 @@ def _inputs_table(inputs: Inputs, caption: str, held: list[Held]) -> Table:
 def _is_of_today(held: Held) -> bool:
     today = ("errors_per_year", "cost_per_error", "baseline_cost", "loss_per_event")
     return held.place.key in (*today, "events_per_year", "threat_events_per_year", "vulnerability")
-
-
-def _fact(fact: Fact) -> str:
-    def write(value: float) -> str:
-        is_share = fact.unit.startswith("share")
-        return percent(value) if is_share else money(value, fact.unit)
-
-    text = write(fact.value)
-    if fact.unit.startswith("share "):
-        text = f"{text} {fact.unit.removeprefix('share ')}"
-    if fact.low is None or fact.high is None:
-        return text
-    return f"{text} ({write(fact.low)} to {write(fact.high)})"
 
 
 def _payback(inputs: Inputs) -> Bound:

@@ -16,6 +16,7 @@ register = template.Library()
 register.filter("money", wording.money)
 register.filter("years", wording.years)
 register.filter("ratio", wording.ratio)
+register.filter("fact", wording.describe_fact)
 
 
 @register.filter(name="percent")
