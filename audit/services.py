@@ -12,7 +12,7 @@ from django.db import connections
 
 from audit.content import pack
 from audit.encryption.errors import SubjectErased
-from audit.encryption.services import seal
+from audit.encryption.services import fetch_keys, seal
 from audit.fences import ENTRY_COLUMNS
 
 PLATFORM_SUBJECT = "log"
@@ -74,7 +74,7 @@ def record(
 ) -> Entry:
     """Add an entry in the current transaction: it is in the log if and only if that commits.
 
-    One statement (and one more where a subject's key is not in memory); takes no lock. Its place
+    One statement (and one more where keys are not in memory); takes no lock. Its place
     in the tree is given afterwards (``audit.sequencer``).
     """
     connection = connections[using]
@@ -91,6 +91,7 @@ def record(
             {"label": subject.label, "before": before, "after": after},
         ),
     }
+    fetch_keys({owner for owner, _ in parts.values()}, using=using)
     schema = str(connection.schema_name)  # type: ignore[attr-defined]
     sealed, digests = [], []
     for name, (owner, payload) in parts.items():

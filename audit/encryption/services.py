@@ -35,6 +35,11 @@ def seal(subject_id: str, plaintext: bytes, *, context: str, using: str = "defau
     return envelope.seal(key.cipher, key.id, plaintext, bond)
 
 
+def fetch_keys(subject_ids: Iterable[str], *, using: str = "default") -> None:
+    """Fetch the keys of several subjects, about whom something is sealed next, with one query."""
+    keys.fetch(subject_ids, using=using)
+
+
 @sensitive_variables()
 def open_sealed(
     sealed: bytes, *, context: str, subject_id: str | None = None, using: str = "default"

@@ -10,6 +10,7 @@ from django.db.utils import IntegrityError
 from django.test.utils import CaptureQueriesContext
 
 from audit.content import TooMuchToSay, unpack
+from audit.encryption import keys
 from audit.encryption.services import destroy_key, open_sealed
 from audit.models import Entry
 from audit.services import Origin, Subject, Who, part_context, record
@@ -80,14 +81,18 @@ def test_outside_a_transaction_nothing_is_recorded():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_entry_costs_one_statement_once_the_keys_are_in_memory():
+@pytest.mark.parametrize("is_warm", [True, False])
+def test_an_entry_costs_one_statement_and_one_for_all_keys_that_are_not_in_memory(is_warm):
     with tenant_context("acme"):
         record_one()
         record_one()
+        if not is_warm:
+            keys.forget_everything()
         with transaction.atomic(), CaptureQueriesContext(connection) as queries:
             record(who=ADA, action="run.requested", subject=RUN, at=NOON)
     statements = [query["sql"] for query in queries if query["sql"] != "BEGIN"]
-    assert [text.split("(")[0].strip() for text in statements] == ["INSERT INTO audit_entry"]
+    said = [text.split("(")[0].strip() for text in statements]
+    assert said == ["SELECT DISTINCT ON"] * (not is_warm) + ["INSERT INTO audit_entry"]
 
 
 @pytest.mark.parametrize(
