@@ -8,7 +8,6 @@ against its own direct sum; fmm3dpy knows none).
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -17,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks._engine_peers import Peers
 from benchmarks._report import Row, publish
 from simulation import engine
 from simulation.engine import kernels
@@ -31,7 +30,6 @@ from simulation.engine.distribution import distribute
 from simulation.engine.outcome import measure_force_rms
 from simulation.engine.starting import prepare_state
 
-PEERS = ("rebound==5.2.2", "pytreegrav==1.5.0", "fmm3dpy==2.1.0", "setuptools<81")
 HERE = Path(__file__).resolve().parent
 
 MANY, FEW, MOST = 100_000, 10_000, 1_000_000
@@ -43,58 +41,6 @@ PLANET_STEPS, PLANETS_DT, PLANET_LOOKS = 100_000, 0.5, 1000
 # The opening angles that come closest to the error of ours (measured; the errors are printed).
 PYTREEGRAV_THETA, REBOUND_THETA, REBOUND_THETA_BEST = 0.21, 0.42, 0.15
 FMM3D_EPS = 1e-3
-
-
-class Peers:
-    """The process of the other codes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        python = os.environ.get("AII_BENCH_PEERS") or str(self._install(folder / "venv"))
-        self._process = subprocess.Popen(
-            [python, str(HERE / "_peers.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "2", "NUMBA_CACHE_DIR": str(folder / "cache")},
-        )
-
-    @staticmethod
-    def _install(home: Path) -> Path:
-        print("Installing the peers ...", file=sys.stderr)
-        venv.create(home, with_pip=True)
-        python = home / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS], check=True)
-        return python
-
-    def call(self, name: str, **options: Any) -> dict[str, Any]:
-        """Ask for one thing and wait for it."""
-        pipe_in, pipe_out = self._process.stdin, self._process.stdout
-        assert pipe_in is not None
-        assert pipe_out is not None
-        pipe_in.write(json.dumps({"call": name, **options}) + "\n")
-        pipe_in.flush()
-        answer: dict[str, Any] = json.loads(pipe_out.readline())
-        if "error_text" in answer:
-            raise RuntimeError(f"{name}: {answer['error_text']}")
-        return answer
-
-    def load(self, bodies: engine.Bodies) -> None:
-        """Give the bodies that the next calls are about."""
-        path = self.folder / "bodies.npz"
-        np.savez(path, x=bodies.position, v=bodies.velocity, m=bodies.mass)
-        self.call("load", path=str(path))
-
-    def force(self, name: str, **options: Any) -> tuple[float, np.ndarray]:
-        """Return the seconds of an evaluation and its forces (N, 3)."""
-        out = self.folder / "force.npy"
-        answer = self.call(name, out=str(out), **options)
-        return answer["seconds"], np.load(out)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
 
 
 def prepare(bodies: int, accuracy: float | None, *, threads: int = 1) -> engine.State:
