@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import call_command
 
 from audit import leaves, merkle
-from audit.anchors import kept_heads
+from audit.anchors import keep_head, kept_heads
 from audit.checkpoint import Checkpoint, sign, signed_text
 from audit.sequencer import Sequencer
-from audit.sequencing import keep_head
 from audit.signing import read_keys, rotate_key
 from audit.verification import Report, verify
 from tests.audit.conftest import add_entries
