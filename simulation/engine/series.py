@@ -51,21 +51,35 @@ class Track:
         self._add_points(steps, errors, limits)
 
     def _add_points(self, steps: np.ndarray, errors: np.ndarray, limits: np.ndarray) -> None:
-        # A stretch that an earlier call left unfinished is finished first.
         position = 0
         while position < steps.size:
-            room = self.stride - self.seen % self.stride
-            part = slice(position, min(position + room, steps.size))
-            top = part.start + int(np.argmax(np.abs(errors[part])))
-            point = (int(steps[top]), float(errors[top]), float(limits[top]))
-            if room < self.stride and self.points:
-                self.points[-1] = max(self.points[-1], point, key=_size)
-            else:
-                self.points.append(point)
-            self.seen += part.stop - part.start
-            position = part.stop
+            rest = slice(position, steps.size)
+            add = self._finish if self.seen % self.stride else self._add_stretches
+            taken = add(steps[rest], errors[rest], limits[rest])
+            self.seen += taken
+            position += taken
             if len(self.points) > POINTS_MAX and self.seen % self.stride == 0:
                 self._merge()
+
+    def _finish(self, steps: np.ndarray, errors: np.ndarray, limits: np.ndarray) -> int:
+        """Add to the stretch that an earlier call left unfinished; return how many steps."""
+        taken = min(self.stride - self.seen % self.stride, steps.size)
+        top = int(np.argmax(np.abs(errors[:taken])))
+        point = (int(steps[top]), float(errors[top]), float(limits[top]))
+        self.points[-1] = max(self.points[-1], point, key=_size)
+        return taken
+
+    def _add_stretches(self, steps: np.ndarray, errors: np.ndarray, limits: np.ndarray) -> int:
+        """Add a point for each whole stretch that there is room for, or for the last part of one;
+        return how many steps.
+        """
+        whole = min(steps.size // self.stride, POINTS_MAX + 1 - len(self.points))
+        many, width = (whole, self.stride) if whole else (1, steps.size)
+        rows = np.abs(errors[: many * width]).reshape(many, width)
+        tops = np.arange(many) * width + np.argmax(rows, axis=1)
+        found = (values[tops].tolist() for values in (steps, errors, limits))
+        self.points += zip(*found, strict=True)
+        return many * width
 
     def _merge(self) -> None:
         pairs = [self.points[i : i + 2] for i in range(0, len(self.points), 2)]

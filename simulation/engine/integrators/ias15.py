@@ -153,9 +153,8 @@ def accelerate(x, mass, softening2, acceleration):
 
 
 @kernel
-def _place(y, t, h, x):
+def _place(flat, t, h, out):
     """Write the positions at the part t of the substep."""
-    flat, out = y.reshape(ROWS, -1), x.reshape(-1)
     s = t * h
     for k in range(out.size):
         total = 0.0
@@ -165,19 +164,24 @@ def _place(y, t, h, x):
 
 
 @kernel
-def _fit(y, g, n, acceleration):
+def _fit(flat, g, n, found, value):
     """Take in the acceleration at point n; return the largest change of g_n and acceleration."""
-    flat, found = y.reshape(ROWS, -1), acceleration.reshape(-1)
+    # Loops over the components inside: these become vector instructions.
+    for k in range(found.size):
+        value[k] = (found[k] - flat[A, k]) * PER_GAP[n, 0]
+    for j in range(1, n):
+        for k in range(found.size):
+            value[k] = (value[k] - g[j - 1, k]) * PER_GAP[n, j]
+    for k in range(found.size):
+        before = g[n - 1, k]
+        g[n - 1, k] = value[k]
+        value[k] -= before
+    for j in range(n):
+        for k in range(found.size):
+            flat[B + j, k] += TO_POWER[j, n - 1] * value[k]
     change, size = 0.0, 0.0
     for k in range(found.size):
-        value = (found[k] - flat[A, k]) * PER_GAP[n, 0]
-        for j in range(1, n):
-            value = (value - g[j - 1, k]) * PER_GAP[n, j]
-        delta = value - g[n - 1, k]
-        g[n - 1, k] = value
-        for j in range(n):
-            flat[B + j, k] += TO_POWER[j, n - 1] * delta
-        change = max(change, abs(delta))
+        change = max(change, abs(value[k]))
         size = max(size, abs(found[k]))
     return change, size
 
@@ -186,6 +190,9 @@ def _fit(y, g, n, acceleration):
 def _solve(y, mass, softening2, h, g, x, acceleration):
     """Sweep over the points until b_7 stands still."""
     flat = y.reshape(ROWS, -1)
+    value = np.empty(flat.shape[1])
+    # Once: each time they would cost as much as what is done with them.
+    places, found = x.reshape(-1), acceleration.reshape(-1)
     for k in range(flat.shape[1]):
         for n in range(7):
             total = 0.0
@@ -196,9 +203,9 @@ def _solve(y, mass, softening2, h, g, x, acceleration):
     for sweep in range(_SWEEPS_MAX):
         change, size = 0.0, 0.0
         for n in range(1, 8):
-            _place(y, POINTS[n], h, x)
+            _place(flat, POINTS[n], h, places)
             accelerate(x, mass, softening2, acceleration)
-            change, size = _fit(y, g, n, acceleration)
+            change, size = _fit(flat, g, n, found, value)
         # Below the last bit, or no longer falling: rounding alone is left.
         if not change > 1e-16 * size or (sweep > 1 and change >= last):
             break
