@@ -26,7 +26,7 @@ from monitoring.nodes import Beat
 from monitoring.quantities import list_sums, sum_values
 from monitoring.services.nodes import update_nodes
 from monitoring.services.outages import record_database_outage, record_redis
-from monitoring.services.samples import record_samples
+from monitoring.services.samples import is_in_service, record_samples
 from tenants.context import tenant_context
 from tenants.selectors import list_schemas
 
@@ -88,7 +88,13 @@ class Collector:
         rows = update_nodes(beats=self._beats, now=now, blind_until=self._blind_until)
         sums = list_sums(now)
         perf = self._measure(schema, now)
-        record_samples(sums=sums, performance=perf, taken_at=now, lateness_ms=lateness_ms)
+        record_samples(
+            sums=sums,
+            performance=perf,
+            taken_at=now,
+            lateness_ms=lateness_ms,
+            in_service=is_in_service(rows, is_redis_up=self._redis_is_up),
+        )
         alerts = list(Alert.objects.filter(resolved_at=None).select_related("acknowledged_by"))
         if state is None:
             return

@@ -172,6 +172,27 @@ class PerformanceSample(models.Model):
         return f"performance at {self.taken_at}"
 
 
+class ServiceHour(models.Model):
+    """How many seconds of an hour the platform was in service; kept for ever, see
+    ``services.samples.is_in_service``.
+    """
+
+    hour = models.DateTimeField(unique=True)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    seconds = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(seconds__lte=3600), name="service_hour_has_3600_seconds"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seconds} s in service from {self.hour}"
+
+
 class Alert(models.Model):
     """Something that needs a person: FIRING, then ACKNOWLEDGED, then RESOLVED. Never deleted."""
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Aggregate, Count, F, FloatField, Min, QuerySet
+from django.db.models import Aggregate, Count, F, FloatField, Min, QuerySet, Sum
 from django.db.models.functions import Extract
 from redis.exceptions import RedisError
 
@@ -23,6 +23,7 @@ from monitoring.models import (
     Observation,
     PerformanceSample,
     QuantitySample,
+    ServiceHour,
 )
 from monitoring.quantities import list_sums, sum_values
 from monitoring.readings import CARDS
@@ -223,3 +224,28 @@ def get_performance_history(series: str, now: datetime, window_s: int) -> dict[s
         "t": [epoch_ms(taken_at) for taken_at, _ in rows],
         "value": [value for _, value in rows],
     }
+
+
+@dataclass(frozen=True)
+class TimeInService:
+    """Seconds in service, of all since a time: what was asked for, or when counting began."""
+
+    since: datetime
+    seconds: int
+    of: int
+
+
+def find_time_in_service(*, since: datetime, now: datetime) -> TimeInService | None:
+    """Return how long the platform was in service since a full hour; None where nothing was counted
+    yet.
+
+    A second that nobody counted, because the collector or the database was away, was none.
+    """
+    begun_at = ServiceHour.objects.aggregate(at=Min("first_at"))["at"]
+    if begun_at is None or begun_at > now:
+        return None
+    since = max(since, begun_at)
+    hours = ServiceHour.objects.filter(last_at__gte=since, hour__lte=now)
+    seconds = hours.aggregate(total=Sum("seconds"))["total"] or 0
+    of = int((now - since).total_seconds()) + 1
+    return TimeInService(since, min(seconds, of), of)

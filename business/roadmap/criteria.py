@@ -18,6 +18,7 @@ from business.roadmap.models import Criterion, Measure
 from business.scenarios.selectors import find_realised
 from business.scenarios.wording import describe_realised
 from monitoring.models import Account, Alert
+from monitoring.selectors import find_time_in_service
 from simulation.models import Run
 from tenants.models import Membership, Tenant
 
@@ -61,7 +62,8 @@ def judge(criterion: Criterion, tenant: Tenant, now: datetime) -> Judged:
     starts_on = criterion.phase.starts_on
     if now.date() < starts_on:
         return Judged(criterion, Found(None, f"The phase begins on {starts_on:%-d %b %Y}."))
-    return Judged(criterion, _MEASURES[Measure(criterion.measure)](tenant, _midnight(starts_on)))
+    measure = _MEASURES[Measure(criterion.measure)]
+    return Judged(criterion, measure(tenant, _midnight(starts_on), now))
 
 
 def describe_target(measure: str, target: int) -> str:
@@ -81,12 +83,12 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=UTC)
 
 
-def _verified_runs(tenant: Tenant, since: datetime) -> Found:
+def _verified_runs(tenant: Tenant, since: datetime, now: datetime) -> Found:
     runs = Run.objects.filter(state=Run.State.DONE, fault__isnull=True, finished_at__gte=since)
     return Found(runs.count(), "Runs that ended since the phase began, every step verified.")
 
 
-def _broken_runs(tenant: Tenant, since: datetime) -> Found:
+def _broken_runs(tenant: Tenant, since: datetime, now: datetime) -> Found:
     ended = Run.objects.filter(
         state__in=(Run.State.DONE, Run.State.VIOLATED), fault__isnull=True, finished_at__gte=since
     )
@@ -97,7 +99,7 @@ def _broken_runs(tenant: Tenant, since: datetime) -> Found:
     )
 
 
-def _drills_caught(tenant: Tenant, since: datetime) -> Found:
+def _drills_caught(tenant: Tenant, since: datetime, now: datetime) -> Found:
     drills = Run.objects.filter(
         state__in=(Run.State.DONE, Run.State.VIOLATED), fault__isnull=False, finished_at__gte=since
     )
@@ -105,34 +107,43 @@ def _drills_caught(tenant: Tenant, since: datetime) -> Found:
     return _share(caught, drills.count(), "fault drills", "No fault drill has ended since then.")
 
 
-def _acknowledged(tenant: Tenant, since: datetime) -> Found:
+def _acknowledged(tenant: Tenant, since: datetime, now: datetime) -> Found:
     alerts = Alert.objects.filter(severity=Alert.Severity.CRITICAL, opened_at__gte=since)
     in_time = alerts.filter(acknowledged_at__lte=F("opened_at") + IN_TIME).count()
     return _share(in_time, alerts.count(), "critical alerts", "There was no critical alert.")
 
 
-def _controls(tenant: Tenant, since: datetime) -> Found:
+def _controls(tenant: Tenant, since: datetime, now: datetime) -> Found:
     found = count_verifications(since=since)
     what = "full verifications of the audit log, the one control whose results are kept"
     never = "No full verification of the audit log has run since then; no other control is kept."
     return _share(found.good, found.good + found.failed, what, never)
 
 
-def _people(tenant: Tenant, since: datetime) -> Found:
+def _people(tenant: Tenant, since: datetime, now: datetime) -> Found:
     return Found(Membership.objects.filter(tenant=tenant).count(), "People with a role, today.")
 
 
-def _outside_systems(tenant: Tenant, since: datetime) -> Found:
+def _outside_systems(tenant: Tenant, since: datetime, now: datetime) -> Found:
     accounts = Account.objects.exclude(kind="run").filter(opened_at__gte=since)
     count = accounts.values("kind", "reference").distinct().count()
     return Found(count, "Accounts other than runs, opened since the phase began.")
 
 
-def _uptime(tenant: Tenant, since: datetime) -> Found:
-    return Found(None, "The platform keeps no record of outages yet.")
+def _uptime(tenant: Tenant, since: datetime, now: datetime) -> Found:
+    found = find_time_in_service(since=since, now=now)
+    if found is None:
+        return Found(None, "No second was counted yet.")
+    sentence = (
+        f"{found.seconds:,} of {found.of:,} seconds, in which the database, Redis, a web server "
+        "and a worker answered"
+    )
+    if found.since > since:
+        sentence += f"; counted since {found.since:%-d %b %Y, %H:%M} UTC"
+    return Found(100.0 * found.seconds / found.of, f"{sentence}.")
 
 
-def _roi_realised(tenant: Tenant, since: datetime) -> Found:
+def _roi_realised(tenant: Tenant, since: datetime, now: datetime) -> Found:
     # All months that have an entry: a benefit of an earlier phase is one, too.
     found = find_realised()
     if not found:
@@ -151,7 +162,7 @@ def _share(count: int, of: int, what: str, nothing: str) -> Found:
     return Found(100.0 * count / of, f"{count:,} of {of:,} {what}.")
 
 
-_MEASURES: dict[Measure, Callable[[Tenant, datetime], Found]] = {
+_MEASURES: dict[Measure, Callable[[Tenant, datetime, datetime], Found]] = {
     Measure.VERIFIED_RUNS: _verified_runs,
     Measure.BROKEN_RUNS: _broken_runs,
     Measure.DRILLS_CAUGHT: _drills_caught,

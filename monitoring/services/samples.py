@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from monitoring.models import PerformanceSample, QuantitySample
+from monitoring.models import Node, PerformanceSample, QuantitySample
 from monitoring.quantities import Sum
+
+_ANSWERING = frozenset({Node.State.OK, Node.State.WARNING})
+# A collector that was restarted within the second, or whose clock was set back, adds nothing.
+_COUNT_SECOND = (
+    "INSERT INTO monitoring_servicehour AS kept (hour, first_at, last_at, seconds)"
+    " VALUES (%(hour)s, %(at)s, %(at)s, %(seconds)s) ON CONFLICT (hour) DO UPDATE"
+    " SET last_at = EXCLUDED.last_at, seconds = LEAST(3600, kept.seconds + EXCLUDED.seconds)"
+    " WHERE kept.last_at < EXCLUDED.last_at"
+)
+
+
+def is_in_service(nodes: Iterable[Node], *, is_redis_up: bool) -> bool:
+    """Return whether Redis, a web server and a worker answer; that the database does shows in the
+    row that says so.
+    """
+    answering = {node.kind for node in nodes if node.state in _ANSWERING}
+    return is_redis_up and {Node.Kind.WEB, Node.Kind.WORKER} <= answering
 
 
 @transaction.atomic
 def record_samples(
-    *, sums: Sequence[Sum], performance: dict[str, Any], taken_at: datetime, lateness_ms: float
+    *,
+    sums: Sequence[Sum],
+    performance: dict[str, Any],
+    taken_at: datetime,
+    lateness_ms: float,
+    in_service: bool,
 ) -> None:
-    """Keep this second's sums (of what is open) and performance; a second time does nothing."""
+    """Keep this second's sums (of what is open) and performance, and count it if the platform is in
+    service; a second time does nothing.
+    """
     QuantitySample.objects.bulk_create(
         [
             QuantitySample(
@@ -39,3 +63,7 @@ def record_samples(
         [PerformanceSample(taken_at=taken_at, lateness_ms=lateness_ms, **performance)],
         ignore_conflicts=True,
     )
+    with connection.cursor() as cursor:
+        hour = taken_at.replace(minute=0, second=0, microsecond=0)
+        counted = {"hour": hour, "at": taken_at, "seconds": int(in_service)}
+        cursor.execute(_COUNT_SECOND, counted)

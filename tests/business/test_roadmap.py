@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from django.db import transaction
@@ -15,9 +15,10 @@ from audit.models import Entry
 from business.roadmap import selectors, services
 from business.roadmap.models import Criterion, Measure, Phase, Task
 from business.roadmap.services import TaskInput
-from monitoring.models import Alert
+from monitoring.models import Alert, ServiceHour
 from simulation.models import Run
 from simulation.services import execute_run, request_run
+from tenants.context import tenant_context
 from tenants.journal import Subject, note
 from tests import objects
 from tests.cast import NOON
@@ -247,6 +248,17 @@ class TestCriteria:
                 acknowledged_by=owner if at else None,
             )
         assert judged(acme, Measure.ACKNOWLEDGED, NOON + 60 * DAY) == ("NOT_MET", 50)
+
+    def test_seconds_in_service_are_counted_since_the_phase_began(self, plan, acme):
+        begins_on = Phase.objects.get(kind=Phase.Kind.PILOT).starts_on
+        midnight = datetime.combine(begins_on, time.min, tzinfo=UTC)
+        for hours, seconds in ((-1, 3600), (0, 3600), (1, 1800)):
+            at = midnight + timedelta(hours=hours)
+            ServiceHour.objects.create(hour=at, first_at=at, last_at=at, seconds=seconds)
+        now = midnight + timedelta(seconds=7199)
+        assert judged(acme, Measure.UPTIME, now) == ("NOT_MET", 75)
+        with tenant_context("globex"):
+            assert not ServiceHour.objects.exists()
 
     def test_verifications_of_the_log_since_the_phase_began_are_controls(self, plan, acme, owner):
         begins_at = NOON + 50 * DAY

@@ -14,6 +14,7 @@ from monitoring.collector import Collector, changes_between
 from monitoring.heartbeat import NODES_KEY, Heartbeat
 from monitoring.live_values import epoch_ms
 from monitoring.models import Alert, Node, PerformanceSample, QuantitySample
+from monitoring.selectors import find_time_in_service
 from tenants.context import tenant_context
 from tenants.redis import get_redis, tenant_key
 from tests.monitoring.conftest import NOON, after, observe, open_alert, reading
@@ -92,6 +93,38 @@ class TestTick:
         with tenant_context("globex"):
             assert not QuantitySample.objects.exists()
             assert PerformanceSample.objects.count() == 1
+
+    def test_counts_the_seconds_in_which_web_server_and_worker_answer(self, collector, in_acme):
+        def found(seconds):
+            now = find_time_in_service(since=after(-3600), now=after(seconds))
+            return now.since, now.seconds, now.of
+
+        beat()
+        collector.tick(NOON)
+        assert found(0) == (NOON, 0, 1)
+        for second in (1, 2, 2, 1):
+            beat(at=after(second))
+            beat("web", "web", at=after(second))
+            collector.tick(after(second))
+        assert found(2) == (NOON, 2, 3)
+        collector.tick(after(9))
+        assert found(9) == (NOON, 2, 10)
+        # Nobody counts: that is no service either, and the next hour begins.
+        beat(at=after(4000))
+        beat("web", "web", at=after(4000))
+        collector.tick(after(4000))
+        assert found(4000) == (NOON, 3, 4001)
+        assert find_time_in_service(since=after(3600), now=after(4000)).seconds == 1
+
+    def test_without_redis_nothing_is_in_service(self, collector, in_acme, monkeypatch):
+        def refuse():
+            raise RedisConnectionError("away")
+
+        beat()
+        beat("web", "web")
+        monkeypatch.setattr(nodes, "read_beats", refuse)
+        collector.tick(NOON)
+        assert find_time_in_service(since=NOON, now=NOON).seconds == 0
 
     def test_a_second_tick_publishes_only_what_changed_one_number_on(self, collector, in_acme):
         collector.tick(NOON)
