@@ -1,9 +1,9 @@
 """The engine beside its peers: forces, drift, scaling, the cost of verifying, one digest.
 
 Peers come from PyPI into an environment that is thrown away, run in a process of their own, and
-take turns with ours; medians of a few turns, slow peers once. Errors are rms relative errors of a
-thousand bodies' forces against direct summation with the same softening (pytreegrav's, a spline's,
-against its own direct sum; fmm3dpy knows none).
+take turns with ours (``_turns``); medians of a few turns, slow peers once. Errors are rms relative
+errors of a thousand bodies' forces against direct summation with the same softening (pytreegrav's,
+a spline's, against its own direct sum; fmm3dpy knows none).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 
 from benchmarks._engine_peers import Peers
 from benchmarks._report import Row, publish
+from benchmarks._turns import awake, interleave, seconds_of
 from simulation import engine
 from simulation.engine import kernels
 from simulation.engine.distribution import distribute
@@ -56,22 +56,6 @@ def prepare(bodies: int, accuracy: float | None, *, threads: int = 1) -> engine.
     )
     state.evaluate(-1)
     return state
-
-
-def seconds_of(work: Callable[[], Any]) -> float:
-    """Return the seconds that a call takes."""
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def interleave(turns: int, *works: Callable[[], float]) -> list[float]:
-    """Let each take its turn, several times; return the medians."""
-    found: list[list[float]] = [[] for _ in works]
-    for _ in range(turns):
-        for times, work in zip(found, works, strict=True):
-            times.append(work())
-    return [statistics.median(times) for times in found]
 
 
 def rms_error(force: np.ndarray, exact: np.ndarray, chosen: np.ndarray) -> float:
@@ -116,16 +100,16 @@ def against_trees(peers: Peers) -> tuple[list[Row], list[str]]:
     peers.force("pytreegrav_force", **grav)  # compiles
     ours_2, theirs_2, ours_fmm, fmm3d = interleave(
         TURNS,
-        lambda: seconds_of(lambda: fine2.evaluate(-1)),
-        peer("pytreegrav_force", "pytreegrav", **grav),
-        lambda: seconds_of(lambda: fine2.evaluate(-1)),
-        peer("fmm3d_force", "fmm3d", eps=FMM3D_EPS),
+        awake(lambda: seconds_of(lambda: fine2.evaluate(-1))),
+        awake(peer("pytreegrav_force", "pytreegrav", **grav)),
+        awake(lambda: seconds_of(lambda: fine2.evaluate(-1))),
+        awake(peer("fmm3d_force", "fmm3d", eps=FMM3D_EPS)),
     )
     ours_coarse, ours_fine, rebound = interleave(
         TURNS,
-        lambda: seconds_of(lambda: coarse.evaluate(-1)),
-        lambda: seconds_of(lambda: fine.evaluate(-1)),
-        peer("rebound_force", "rebound", theta=REBOUND_THETA, **tree),
+        awake(lambda: seconds_of(lambda: coarse.evaluate(-1))),
+        awake(lambda: seconds_of(lambda: fine.evaluate(-1))),
+        awake(peer("rebound_force", "rebound", theta=REBOUND_THETA, **tree)),
     )
     (rebound_best,) = interleave(
         1, peer("rebound_force", "rebound_best", theta=REBOUND_THETA_BEST, **tree)
@@ -162,8 +146,8 @@ def against_direct(peers: Peers) -> tuple[list[Row], list[str]]:
     options = {"softening": SOFTENING, "gravity": "basic", "theta": 0.0}
     ours, rebound = interleave(
         5,
-        lambda: seconds_of(lambda: state.evaluate(-1)),
-        lambda: peers.force("rebound_force", **options)[0],
+        awake(lambda: seconds_of(lambda: state.evaluate(-1))),
+        awake(lambda: peers.force("rebound_force", **options)[0]),
     )
     return [Row("N=1e4 direct against REBOUND", ours, "s", rebound, rebound / 5)], []
 
