@@ -65,5 +65,4 @@ def record_samples(
     )
     with connection.cursor() as cursor:
         hour = taken_at.replace(minute=0, second=0, microsecond=0)
-        counted = {"hour": hour, "at": taken_at, "seconds": int(in_service)}
-        cursor.execute(_COUNT_SECOND, counted)
+        cursor.execute(_COUNT_SECOND, {"hour": hour, "at": taken_at, "seconds": int(in_service)})
