@@ -30,12 +30,20 @@ scale); Brouwer (1937), AJ 46, 149.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
 from simulation.engine.integrators.planetary import MASS, read_bodies
+from simulation.engine.integrators.radau import (
+    BINOMIAL,
+    PER_GAP,
+    POINTS,
+    TO_NEWTON,
+    TO_POWER,
+    V_PARTS,
+    X_PARTS,
+)
 from simulation.engine.integrators.verifying import (
     BOUND,
     DT,
@@ -59,16 +67,6 @@ ROWS = 19
 # One of the position and one of the velocity, of the size of the substep's change at most.
 _ROUNDINGS, _CENTRE_ROUNDINGS = 2.0, 2.0
 
-POINTS = (
-    0.0,
-    0.0562625605369221464656522,
-    0.1802406917368923649875799,
-    0.3526247171131696373739078,
-    0.5471536263305553830014486,
-    0.7342101772154105315232106,
-    0.8853209468390957680903598,
-    0.9775206135612875018911745,
-)
 # Where the truncation, 1e-9 of the acceleration's size, ends up below round-off in the energy.
 _PRECISION = 1e-9
 # (7! _PRECISION)^(1/7): the part of a time scale that leaves just this in b_7. A power's last bits
@@ -81,46 +79,6 @@ _SWEEPS_MAX = 12
 _REJECTIONS_MAX = 64
 # A stretch that needs more is no longer an orbit but two points falling into one another.
 _SUBSTEPS_MAX = 1_000_000
-
-
-def _newton_to_power() -> np.ndarray:
-    """Return C (7, 7): b_k = sum_n C[k, n] g_n, the coefficients of t (t - h_1) ... (t - h_n)."""
-    table = np.zeros((7, 7))
-    product = [Fraction(0), Fraction(1)]
-    for n in range(7):
-        for k in range(1, len(product)):
-            table[k - 1, n] = float(product[k])
-        point = Fraction(POINTS[n + 1])
-        longer = [Fraction(0), *product]
-        for k, value in enumerate(product):
-            longer[k] -= point * value
-        product = longer
-    return table
-
-
-def _power_to_newton() -> np.ndarray:
-    """Return the inverse of ``_newton_to_power``: unit upper triangular, by back substitution."""
-    power = [[Fraction(float(v)) for v in row] for row in _newton_to_power()]
-    table = np.zeros((7, 7))
-    for column in range(7):
-        solved = [Fraction(0)] * 7
-        for k in range(6, -1, -1):
-            rest = sum((power[k][n] * solved[n] for n in range(k + 1, 7)), Fraction(0))
-            solved[k] = Fraction(int(k == column)) - rest
-        table[:, column] = [float(value) for value in solved]
-    return table
-
-
-TO_POWER = _newton_to_power()
-TO_NEWTON = _power_to_newton()
-# 1/(h_n - h_k).
-PER_GAP = np.array(
-    [[1.0 / (a - b) if a > b else 0.0 for b in POINTS] for a in POINTS], dtype=np.float64
-)
-# b_j's part of x and v at the end of t: t^(j+3)/((j+2)(j+3)) and t^(j+2)/(j+2), j from 0.
-X_PARTS = tuple(1.0 / ((j + 2) * (j + 3)) for j in range(7))
-V_PARTS = tuple(1.0 / (j + 2) for j in range(7))
-BINOMIAL = np.array([[float(math.comb(j + 1, k + 1)) for j in range(7)] for k in range(7)])
 
 
 @kernel
