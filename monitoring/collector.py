@@ -26,7 +26,7 @@ from monitoring.nodes import Beat
 from monitoring.quantities import list_sums, sum_values
 from monitoring.services.nodes import update_nodes
 from monitoring.services.outages import record_database_outage, record_redis
-from monitoring.services.samples import is_in_service, record_samples
+from monitoring.services.samples import record_samples
 from tenants.context import tenant_context
 from tenants.selectors import list_schemas
 
@@ -93,7 +93,7 @@ class Collector:
             performance=perf,
             taken_at=now,
             lateness_ms=lateness_ms,
-            in_service=is_in_service(rows, is_redis_up=self._redis_is_up),
+            in_service=nodes.is_in_service(rows, is_redis_up=self._redis_is_up),
         )
         alerts = list(Alert.objects.filter(resolved_at=None).select_related("acknowledged_by"))
         if state is None:

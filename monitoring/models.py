@@ -174,7 +174,7 @@ class PerformanceSample(models.Model):
 
 class ServiceHour(models.Model):
     """How many seconds of an hour the platform was in service; kept for ever, see
-    ``services.samples.is_in_service``.
+    ``nodes.is_in_service``.
     """
 
     hour = models.DateTimeField(unique=True)

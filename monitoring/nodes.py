@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ LOST_AFTER = timedelta(seconds=5)
 FORGOTTEN_AFTER = timedelta(hours=1)
 CPU_PERCENT_MAX = 85.0
 MEMORY_PERCENT_MAX = 80.0
+_ANSWERING = frozenset({Node.State.OK, Node.State.WARNING})
 _SHOWN = (
     "latency_ms",
     "load",
@@ -99,6 +101,14 @@ def judge(beat: Beat | None, last_seen_at: datetime, now: datetime) -> Node.Stat
     if cpu_percent > CPU_PERCENT_MAX or memory_percent > MEMORY_PERCENT_MAX:
         return Node.State.WARNING
     return Node.State.OK
+
+
+def is_in_service(nodes: Iterable[Node], *, is_redis_up: bool) -> bool:
+    """Return whether Redis, a web server and a worker answer; that the database does shows in the
+    row that says so.
+    """
+    answering = {node.kind for node in nodes if node.state in _ANSWERING}
+    return is_redis_up and {Node.Kind.WEB, Node.Kind.WORKER} <= answering
 
 
 def node_value(node: Node, beat: Beat | None) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
-from monitoring.models import Node, PerformanceSample, QuantitySample
+from monitoring.models import PerformanceSample, QuantitySample
 from monitoring.quantities import Sum
 
-_ANSWERING = frozenset({Node.State.OK, Node.State.WARNING})
 # A collector that was restarted within the second, or whose clock was set back, adds nothing.
 _COUNT_SECOND = (
     "INSERT INTO monitoring_servicehour AS kept (hour, first_at, last_at, seconds)"
@@ -19,14 +18,6 @@ _COUNT_SECOND = (
     " SET last_at = EXCLUDED.last_at, seconds = LEAST(3600, kept.seconds + EXCLUDED.seconds)"
     " WHERE kept.last_at < EXCLUDED.last_at"
 )
-
-
-def is_in_service(nodes: Iterable[Node], *, is_redis_up: bool) -> bool:
-    """Return whether Redis, a web server and a worker answer; that the database does shows in the
-    row that says so.
-    """
-    answering = {node.kind for node in nodes if node.state in _ANSWERING}
-    return is_redis_up and {Node.Kind.WEB, Node.Kind.WORKER} <= answering
 
 
 @transaction.atomic
