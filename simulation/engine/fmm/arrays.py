@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from simulation.engine.fmm import near, traversal, tree
+from simulation.engine.fmm import near, quick, traversal, tree
+from simulation.engine.fmm.copies import BODIES
 from simulation.engine.forces import Kick
 
 # Bodies of one Morton key that are put in order one by one.
@@ -62,6 +63,25 @@ class Cells:
         self.centre = np.zeros((room + 1, 4))
         self.charge, self.radius, self.strength = (np.zeros(room) for _ in range(3))
         self.leaves = np.empty(0, np.int64)
+        self.heaviest, self.lightest = np.zeros(room), np.zeros(room)
+
+    def pack(self, bodies: SortedBodies) -> None:
+        """Keep the bodies of the leaves in single precision, too; see ``quick``."""
+        self.packed = np.empty((4, bodies.key.size + BODIES), np.float32)
+        self.unit = quick.length_unit(bodies.softening2 * bodies.half**2, bodies.half)
+        self.source_unit = quick.pack_leaves(
+            self.leaves,
+            self.first,
+            self.last,
+            self.centre,
+            bodies.half,
+            bodies.x,
+            bodies.source,
+            self.unit,
+            self.packed,
+            self.heaviest,
+            self.lightest,
+        )
 
 
 class Lists:
@@ -90,9 +110,8 @@ class NearLists:
     """The near pairs of leaves: alike from both sides where no body is without mass, or others."""
 
     def __init__(self, bodies: SortedBodies, cells: Cells, pairs: np.ndarray) -> None:
-        massive = np.empty(cells.count, np.bool_)
-        near.mark_massive(cells.count, cells.first, cells.last, bodies.source, massive)
-        alike = np.all(massive[pairs], axis=1)
+        massive = cells.lightest > 0.0
+        alike = massive[pairs[:, 0]] & massive[pairs[:, 1]]
         self.alike = Lists.by_first(cells.count, pairs[alike])
         self.others = Lists.by_sink(pairs[~alike], np.ones(cells.count, np.bool_))
         many = np.diff(self.alike.offset) + np.diff(self.others.offset)

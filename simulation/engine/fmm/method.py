@@ -22,6 +22,8 @@ from simulation.engine.forces import Evaluation, Kick
 
 # Bodies that share one estimate of how strongly all others pull.
 _STRENGTH_BODIES = 128
+# The part of the accuracy that the near field in single precision may take.
+_NEAR_SHARE = 0.5
 # The centre and size of the cell that lanes without a source point at: outside the box.
 _NOWHERE = (4.0, 0.0, 0.0, 1.0)
 _PARTS_OF_A_THREAD = 8
@@ -44,6 +46,7 @@ class FastMultipole:
             offered = ", ".join(f"{known:g}" for known in PRESETS)
             raise BadRequest(f"The accuracy of fmm is one of {offered}, not {str(accuracy)[:40]}.")
         self.preset = PRESETS[accuracy]
+        self._accuracy = accuracy
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
         # Room that was enough last time.
@@ -85,6 +88,7 @@ class FastMultipole:
             cells = Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
             if self._build(bodies, cells):
                 cells.centre[cells.count] = _NOWHERE
+                cells.pack(bodies)
                 return cells
             self._cells_max = 2 * len(cells.first)
 
@@ -271,11 +275,16 @@ class FastMultipole:
 
         self._share_out(sinks, lists.offset)
 
+    def _near_share_of(self, bodies: int) -> float:
+        """Return the relative error that near pairs may add; 0 where all is summed directly."""
+        return _NEAR_SHARE * self._accuracy if self.preset.delta_of(bodies) > 0.0 else 0.0
+
     def _near(
         self, bodies: SortedBodies, cells: Cells, lists: NearLists, kick: Kick, total: np.ndarray
     ) -> bool:
         """Add the near kicks and potentials to ``total`` (4, N)."""
         within: list[bool] = []
+        tolerance = bodies.kick_of_far * self._near_share_of(bodies.key.size)
         # Each thread adds to sums of its own: a leaf's row reaches its neighbours' bodies.
         free: SimpleQueue[np.ndarray] = SimpleQueue()
         owned = [total, *(np.zeros_like(total) for _ in range(self.threads - 1))]
@@ -294,6 +303,9 @@ class FastMultipole:
                 (bodies.x, bodies.sink, bodies.source),
                 (kick.softening2, kick.potential_per_charge),
                 kick.pair_bits,
+                (cells.centre, cells.strength, cells.heaviest, cells.lightest),
+                (cells.packed, cells.unit, cells.source_unit, bodies.half),
+                tolerance,
                 own,
             )
             within.append(bool(good))

@@ -2,7 +2,8 @@
 """The near field: exact fixed-point pair kicks between the bodies of neighbouring leaves.
 
 Those neighbours of a leaf that come after it are one row of sources; each pair of bodies is
-computed once, by ``forces.pairs``, and added to both. A leaf's own pairs are a tile.
+computed once, by ``forces.pairs``, and added to both. A leaf's own pairs are a tile. Rows for which
+single precision is more than good enough are computed in that (``quick``).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import ROUNDER_BITS, kernel
+from simulation.engine.fmm.quick import add_leaf_quickly, make_quick_room, shifts_of
 from simulation.engine.forces.pairs import COLUMNS, FEW_SINKS, few_rows_both, few_rows_one
 from simulation.engine.forces.tiles import (
     add_given,
     add_sums,
     add_tile,
-    all_have_mass,
     append_bodies,
     finish_row,
     make_room,
@@ -61,16 +62,26 @@ def _is_listed(c, lists):
 
 
 @kernel
-def _add_leaf(c, cells, lists, both, bodies, law, out, room):
+def _bodies_listed(c, cells, lists):
+    """Return how many bodies the leaves listed for c hold."""
+    many = nb.int64(0)
+    for k in range(lists[0][c], lists[0][c + 1]):
+        many += cells[1][lists[1][k]] - cells[0][lists[1][k]]
+    return many
+
+
+@kernel
+def _add_row(c, cells, lists, both, bodies, law, partial, room):
     """Add the pairs of a leaf with those listed and, if it is, within it; with ``both`` to both
     sides.
     """
     near, sums, scratch, sinks, given = room
     (first, last), (offset, sources), (x, sink, _) = cells, lists, bodies
     softening2, per_charge = law
-    begin, end, partial = first[c], last[c], out[0]
+    begin, end = first[c], last[c]
     seen = nb.int64(0)
     if _is_listed(c, lists):
+        out = (partial, np.zeros(1, np.int64))
         seen |= add_tile(bodies, law, begin, end, begin, end, out, room)
     many = _append_leaves(c, cells, lists, bodies, room)
     for some in range(0, many, COLUMNS):
@@ -98,36 +109,65 @@ def _add_leaf(c, cells, lists, both, bodies, law, out, room):
 
 
 @kernel
-def add_near(begin, end, leaves, cells, alike, others, bodies, law, pair_bits, partial):
+def add_near(
+    begin,
+    end,
+    leaves,
+    cells,
+    alike,
+    others,
+    bodies,
+    law,
+    pair_bits,
+    tree,
+    quick,
+    tolerance,
+    partial,
+):
     """Add kicks and potentials of the pairs of the leaves begin <= at < end, in quanta.
 
     ``cells``: first and last body of each; ``alike``: for each leaf the leaves whose pairs with it
     it computes for both sides, none of their bodies without mass; ``others``: those that act on it,
     one way; each as offset and sources. ``bodies``, ``law`` as in ``tiles.add_tile``, in Morton
-    order; ``partial`` (4, N) int64, added to. Returns True when every pair lay within its range.
+    order; ``tree``: centres and strengths of the cells and the largest and least source in them;
+    ``quick``: packed bodies, their units, and half the side of the box; ``tolerance``: see
+    ``quick.shifts_of``. ``partial`` (4, N) int64, added to. Returns True when every pair lay within
+    its range.
     """
     first, last = cells
-    seen, out = nb.int64(0), (partial, np.zeros(1, np.int64))
-    room = make_room(
-        max(
-            _columns_max(begin, end, leaves, first, last, alike[0], alike[1]),
-            _columns_max(begin, end, leaves, first, last, others[0], others[1]),
-        )
+    centre, strength, heaviest, lightest = tree
+    seen = nb.int64(0)
+    columns = max(
+        _columns_max(begin, end, leaves, first, last, alike[0], alike[1]),
+        _columns_max(begin, end, leaves, first, last, others[0], others[1]),
     )
+    room, quick_room = make_room(columns), make_quick_room(columns)
     for at in range(begin, end):
         c = leaves[at]
-        if alike[0][c] < alike[0][c + 1]:
-            seen |= _add_leaf(c, cells, alike, True, bodies, law, out, room)
+        many = _bodies_listed(c, cells, alike)
+        if many:
+            single, shifts = False, (0, 0)
+            if quick[1] > 0.0:
+                single, shifts = shifts_of(
+                    c,
+                    last[c] - first[c],
+                    many,
+                    alike,
+                    (heaviest, lightest),
+                    strength,
+                    law,
+                    pair_bits,
+                    tolerance,
+                )
+            if single:
+                seen |= add_leaf_quickly(
+                    c, cells, alike, bodies, quick, centre, law, shifts, partial, quick_room
+                )
+            else:
+                seen |= _add_row(c, cells, alike, True, bodies, law, partial, room)
         if others[0][c] < others[0][c + 1]:
-            seen |= _add_leaf(c, cells, others, False, bodies, law, out, room)
+            seen |= _add_row(c, cells, others, False, bodies, law, partial, room)
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
-
-
-@kernel
-def mark_massive(cells, first, last, source, massive):
-    """Write whether all bodies of each cell have mass."""
-    for c in range(cells):
-        massive[c] = all_have_mass(source, first[c], last[c])
 
 
 @kernel

@@ -12,6 +12,9 @@ AVX2 cores, clock cycles of eight pairs: 31 in stages, 41 to 47 in one loop, of 
 divisions would take 27 by themselves).
 
 Room at the end of a row (``PADDING``) is filled with bodies without charge, far away.
+
+The same in single precision (``SINGLE``), eight pairs where there were four: for callers that know
+beforehand how strongly any pair of a row can pull, and put up with sums in coarser quanta.
 """
 
 from __future__ import annotations
@@ -26,25 +29,28 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS, bits_of, double_of, fma, kernel
+from simulation.engine.arithmetic import ROUNDER, bits_of, double_of, fma, kernel
+from simulation.engine.forces.vectors import (
+    DOUBLE,
+    INT32,
+    INT64,
+    LEAST,
+    SEED,
+    SERIES,
+    SINGLE,
+    Emitter,
+    Precision,
+    Table,
+)
 
 # Sources that a row is rounded up to, and where those are put that fill it up: outside every box.
-PADDING = 8
-AWAY = 2.0**500
+PADDING = 16
+AWAY, SINGLE_AWAY = 2.0**500, 2.0**50
 # Sinks of one pass: many for tiles, where they lie side by side, few for leaves, of which most hold
 # about eight bodies. The most sources: with their sums and the scratch 24 KB, for the innermost
 # cache.
 SINKS, FEW_SINKS = 4, 2
 COLUMNS = 256
-
-# 1/sqrt(a) starts from the bits of a: halving them halves the exponent. 1 - a y^2 is then within
-# 0.07; the polynomial of least error there, and four terms of the series of 1/sqrt(1 - e), leave
-# 2^-58 of it.
-_SEED = 0x5FE6EB50C7B537A9
-_LEAST = (1.0000002132934889, 0.5010959205142321, 0.3755022440062009)
-_SERIES = (0.5, 0.375, 0.3125)
-
-_double, _int32, _int64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 
 
 @kernel
@@ -54,11 +60,11 @@ def inverse_root(a):
     By multiplications and additions alone: the same bits on every processor, in half the time of
     its root and division (5.9 and 13.4 clock cycles of four pairs on an AVX2 core).
     """
-    y = double_of(nb.int64(_SEED) - (bits_of(a) >> 1))
+    y = double_of(nb.int64(SEED) - (bits_of(a) >> 1))
     e = fma(-(a * y), y, 1.0)
-    y = y * fma(fma(e, _LEAST[2], _LEAST[1]), e, _LEAST[0])
+    y = y * fma(fma(e, LEAST[2], LEAST[1]), e, LEAST[0])
     e = fma(-(a * y), y, 1.0)
-    return fma(y * e, fma(fma(e, _SERIES[2], _SERIES[1]), e, _SERIES[0]), y)
+    return fma(y * e, fma(fma(e, SERIES[2], SERIES[1]), e, SERIES[0]), y)
 
 
 @kernel
@@ -84,107 +90,28 @@ def pair_kick(dx, dy, dz, cc, softening2, potential_per_charge):
     )
 
 
-class _Emitter:
-    """Vectors of doubles and of their bits, as wide as the processor's."""
-
-    def __init__(self, builder: Any, lanes: int) -> None:
-        self.builder = builder
-        self.lanes = lanes
-        self.reals = ir.VectorType(_double, lanes)
-        self.whole = ir.VectorType(_int64, lanes)
-        self._fma = self._declare("llvm.fma", 3)
-
-    def _declare(self, name: str, operands: int) -> Any:
-        shape = ir.FunctionType(self.reals, [self.reals] * operands)
-        return cgutils.get_or_insert_function(
-            self.builder.module, shape, f"{name}.v{self.lanes}f64"
-        )
-
-    def constant(self, value: float) -> Any:
-        return ir.Constant(self.reals, [value] * self.lanes)
-
-    def spread(self, value: Any) -> Any:
-        nothing = ir.Constant(self.reals, ir.Undefined)
-        one = self.builder.insert_element(nothing, value, ir.Constant(_int32, 0))
-        everywhere = ir.Constant(ir.VectorType(_int32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, nothing, everywhere)
-
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        return self.builder.call(self._fma, [a, b, c])
-
-    def inverse_root(self, a: Any) -> Any:
-        """Do what ``inverse_root`` does."""
-        builder, one = self.builder, self.constant(1.0)
-        seed, half = (ir.Constant(self.whole, [bits] * self.lanes) for bits in (_SEED, 1))
-        y = builder.bitcast(builder.sub(seed, builder.lshr(self.bits(a), half)), self.reals)
-        e = self.multiply_add(builder.fneg(builder.fmul(a, y)), y, one)
-        y = builder.fmul(y, self._polynomial(_LEAST, e))
-        e = self.multiply_add(builder.fneg(builder.fmul(a, y)), y, one)
-        return self.multiply_add(builder.fmul(y, e), self._polynomial(_SERIES, e), y)
-
-    def _polynomial(self, terms: tuple[float, float, float], e: Any) -> Any:
-        low, middle, high = (self.constant(term) for term in terms)
-        return self.multiply_add(self.multiply_add(e, high, middle), e, low)
-
-    def bits(self, a: Any) -> Any:
-        return self.builder.bitcast(a, self.whole)
-
-    def fold(self, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
-        found = self.builder.extract_element(vector, ir.Constant(_int32, 0))
-        for lane in range(1, self.lanes):
-            one = self.builder.extract_element(vector, ir.Constant(_int32, lane))
-            found = combine(found, one)
-        return found
-
-
-class _Table:
-    """A C-contiguous array (rows, columns) that vectors are read from and written to."""
-
-    def __init__(self, emit: _Emitter, start: Any, columns: Any, vector: Any = None) -> None:
-        self._emit = emit
-        self._start = start
-        self._columns = columns
-        self._vector = vector
-
-    def place(self, row: int, column: Any) -> Any:
-        builder = self._emit.builder
-        along = builder.add(builder.mul(ir.Constant(_int64, row), self._columns), column)
-        return builder.gep(self._start, [along])
-
-    def read(self, row: int, column: Any) -> Any:
-        builder = self._emit.builder
-        found = builder.load(builder.bitcast(self.place(row, column), self._vector.as_pointer()))
-        found.align = 8
-        return found
-
-    def write(self, row: int, column: Any, vector: Any) -> None:
-        builder = self._emit.builder
-        place = builder.bitcast(self.place(row, column), self._vector.as_pointer())
-        builder.store(vector, place).align = 8
-
-
 class _Row:
     """One pass over a row of sources: what it reads, and its stages."""
 
-    def __init__(self, emit: _Emitter, sinks_of_pass: int, arguments: Any) -> None:
+    def __init__(self, emit: Emitter, sinks_of_pass: int, arguments: Any) -> None:
         near, sums, scratch, columns, self.begin, self.end, sinks, *law, given = arguments
         builder = emit.builder
         self.emit = emit
         self.range = range(sinks_of_pass)
-        self.near = _Table(emit, near, columns, emit.reals)
-        self.sums = _Table(emit, sums, columns, emit.whole)
-        self.scratch = _Table(emit, scratch, ir.Constant(_int64, COLUMNS + PADDING), emit.reals)
-        self.given = _Table(emit, given, ir.Constant(_int64, 4))
+        self.near = Table(emit, near, columns, emit.reals)
+        self.sums = Table(emit, sums, columns, emit.whole)
+        self.scratch = Table(emit, scratch, ir.Constant(INT64, COLUMNS + PADDING), emit.reals)
+        self.given = Table(emit, given, ir.Constant(INT64, 4))
         self.softening2, self.per_charge = (emit.spread(number) for number in law)
-        feeling = _Table(emit, sinks, ir.Constant(_int64, 4))
+        feeling = Table(emit, sinks, ir.Constant(INT64, 4))
         self.sinks = [
             [
-                emit.spread(builder.load(feeling.place(sink, ir.Constant(_int64, axis))))
+                emit.spread(builder.load(feeling.place(sink, ir.Constant(INT64, axis))))
                 for axis in range(4)
             ]
             for sink in self.range
         ]
-        self.rounder = emit.constant(ROUNDER)
+        self.rounder = emit.constant(emit.precision.rounder)
         nothing = ir.Constant(emit.whole, [0] * emit.lanes)
         self.totals = [
             [cgutils.alloca_once_value(builder, nothing) for _ in range(4)] for _ in self.range
@@ -228,9 +155,10 @@ class _Row:
             u = builder.fmul(cc, inverse)
             self.scratch.write(sink, kept, builder.fmul(u, inverse2))
             potential = emit.bits(emit.multiply_add(u, self.per_charge, self.rounder))
-            largest = emit.bits(emit.multiply_add(cc, inverse2, self.rounder))
-            seen = builder.or_(builder.load(self.seen), builder.or_(potential, largest))
-            builder.store(seen, self.seen)
+            if emit.precision.checked:
+                largest = emit.bits(emit.multiply_add(cc, inverse2, self.rounder))
+                seen = builder.or_(builder.load(self.seen), builder.or_(potential, largest))
+                builder.store(seen, self.seen)
             self._add(self.totals[sink][3], potential)
             other = builder.add(other, potential) if both else None
         if both:
@@ -252,42 +180,45 @@ class _Row:
 
     def settle(self, vectors: Any) -> Any:
         """Write the sums over the lanes of so many vectors; return the bits seen in any."""
-        emit, builder = self.emit, self.emit.builder
-        rounders = builder.mul(vectors, ir.Constant(_int64, emit.lanes * ROUNDER_BITS % 2**64))
+        emit, builder, whole = self.emit, self.emit.builder, self.emit.precision.whole
+        many = builder.trunc(vectors, whole) if whole is INT32 else vectors
+        rounders = emit.lanes * emit.precision.rounder_bits % 2**whole.width
+        rounders = builder.mul(many, ir.Constant(whole, rounders))
         for sink in self.range:
             for axis in range(4):
                 total = emit.fold(builder.load(self.totals[sink][axis]), builder.add)
                 total = builder.sub(total, rounders)
-                builder.store(total, self.given.place(sink, ir.Constant(_int64, axis)))
+                builder.store(total, self.given.place(sink, ir.Constant(INT64, axis)))
         return emit.fold(builder.load(self.seen), builder.or_)
 
 
-def _function(module: Any, both: bool, sinks: int, lanes: int) -> Any:
+def _function(module: Any, precision: Precision, both: bool, sinks: int, lanes: int) -> Any:
     """Return the function of a module that passes over a row; one, however often it is called.
 
     Copied into each place that calls it, it made the kernels three times as long to compile.
     """
-    name = f"aii_rows_{'both' if both else 'one'}_{sinks}_{lanes}"
+    name = f"aii_rows_{precision.name}_{'both' if both else 'one'}_{sinks}_{lanes}"
     if name in module.globals:
         return module.globals[name]
-    real, whole = _double.as_pointer(), _int64.as_pointer()
-    taken = [real, whole, real, _int64, _int64, _int64, real, _double, _double, whole]
-    function = ir.Function(module, ir.FunctionType(_int64, taken), name)
+    number, real, whole = precision.real, precision.real.as_pointer(), precision.whole.as_pointer()
+    taken = [real, whole, real, INT64, INT64, INT64, real, number, number, whole]
+    function = ir.Function(module, ir.FunctionType(precision.whole, taken), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
     builder = ir.IRBuilder(function.append_basic_block())
-    builder.ret(_pass_over(builder, both, sinks, lanes, function.args))
+    emit = Emitter(builder, precision, lanes)
+    builder.ret(_pass_over(emit, both, sinks, function.args))
     return function
 
 
-def _pass_over(builder: Any, both: bool, sinks: int, lanes: int, arguments: Any) -> Any:
-    emit = _Emitter(builder, lanes)
+def _pass_over(emit: Emitter, both: bool, sinks: int, arguments: Any) -> Any:
+    builder = emit.builder
     row = _Row(emit, sinks, arguments)
-    width = ir.Constant(_int64, emit.lanes)
-    none = ir.Constant(_int64, 0)
+    width = ir.Constant(INT64, emit.lanes)
+    none = ir.Constant(INT64, 0)
     sources = builder.sub(row.end, row.begin)
     sources = builder.select(builder.icmp_signed("<", sources, none), none, sources)
-    vectors = builder.sdiv(builder.add(sources, ir.Constant(_int64, emit.lanes - 1)), width)
+    vectors = builder.sdiv(builder.add(sources, ir.Constant(INT64, emit.lanes - 1)), width)
     end = builder.add(row.begin, builder.mul(vectors, width))
     stages: list[Callable[[Any], None]] = [
         row.write_distances2,
@@ -296,12 +227,18 @@ def _pass_over(builder: Any, both: bool, sinks: int, lanes: int, arguments: Any)
         *(partial(row.add_kicks, axis, both=both) for axis in range(3)),
     ]
     for stage in stages:
-        with cgutils.for_range_slice(builder, row.begin, end, width, intp=_int64) as (column, _):
+        with cgutils.for_range_slice(builder, row.begin, end, width, intp=INT64) as (column, _):
             stage(column)
     return row.settle(vectors)
 
 
-def make_rows(*, both: bool, feeling: int = SINKS, lanes: int | None = None) -> Any:
+def make_rows(
+    *,
+    both: bool,
+    feeling: int = SINKS,
+    lanes: int | None = None,
+    precision: Precision = DOUBLE,
+) -> Any:
     """Return an intrinsic, callable in kernels, for ``feeling`` sinks, at most ``SINKS``; ``lanes``
     as wide as the processor's by default.
 
@@ -312,6 +249,10 @@ def make_rows(*, both: bool, feeling: int = SINKS, lanes: int | None = None) -> 
     much in the potential. ``near`` (4, room) float64: x, y, z, charge, followed by ``PADDING`` of
     no charge; ``scratch`` (SINKS, COLUMNS + PADDING) float64; ``sinks`` (SINKS, 4) float64 as in
     ``near``. Returns the OR of all bits seen, see ``pair_kick``.
+
+    In ``SINGLE`` precision all of these are float32 and int32, the rounder's bits are
+    ``SINGLE_ROUNDER_BITS``, and no bits are seen: no component of a pair's kick, nor its potential,
+    may reach 2^22.
     """
 
     def typed(
@@ -332,17 +273,21 @@ def make_rows(*, both: bool, feeling: int = SINKS, lanes: int | None = None) -> 
                 for k in (0, 1, 2, 5, 8)
             }
             columns = cgutils.unpack_tuple(builder, arrays[0].shape)[1]
-            width = lanes or (8 if "+avx512f" in context.codegen().magic_tuple()[2] else 4)
+            wide = "+avx512f" in context.codegen().magic_tuple()[2]
+            width = lanes or precision.lanes * (2 if wide else 1)
             given = [arrays[k].data if k in arrays else arguments[k] for k in range(9)]
-            function = _function(builder.module, both, feeling, width)
+            function = _function(builder.module, precision, both, feeling, width)
             return builder.call(function, [*given[:3], columns, *given[3:]])
 
-        whole, real = types.int64, types.float64
-        signature = whole(near, sums, scratch, whole, whole, sinks, real, real, given)
+        seen, real = (
+            (types.int64, types.float64) if precision is DOUBLE else (types.int32, types.float32)
+        )
+        at = types.int64
+        signature = seen(near, sums, scratch, at, at, sinks, real, real, given)
         return signature, generate
 
     typed.__name__ = typed.__qualname__ = (
-        f"rows_{'both' if both else 'one'}_{feeling}_{lanes or ''}"
+        f"rows_{precision.name}_{'both' if both else 'one'}_{feeling}_{lanes or ''}"
     )
     return intrinsic(typed)
 
@@ -351,3 +296,4 @@ rows_both: Any = make_rows(both=True)
 rows_one: Any = make_rows(both=False)
 few_rows_both: Any = make_rows(both=True, feeling=FEW_SINKS)
 few_rows_one: Any = make_rows(both=False, feeling=FEW_SINKS)
+quick_rows_both: Any = make_rows(both=True, feeling=FEW_SINKS, precision=SINGLE)

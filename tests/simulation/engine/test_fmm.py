@@ -123,6 +123,29 @@ class TestAccuracy:
         assert rms(force) > accuracy or rms(potential) > 0.02 * accuracy
 
 
+class TestSinglePrecision:
+    @pytest.mark.parametrize("accuracy", engine.ACCURACIES)
+    @pytest.mark.parametrize("name", ["plummer", "two_clusters", "three_decades"])
+    def test_near_pairs_err_far_less_than_the_accuracy(self, name, accuracy, monkeypatch):
+        state = prepared(name, accuracy)
+        monkeypatch.setattr(method, "_NEAR_SHARE", 0.0)
+        exact, u_q = np.empty_like(state.k_q), np.empty_like(state.u_q)
+        FastMultipole(accuracy).evaluate(state.x, state.kicks[-1], exact, u_q)
+        miss = np.linalg.norm(state.k_q - exact, axis=0) / np.linalg.norm(exact, axis=0)
+        # All rows of equal bodies are coarse enough for it at 1e-3.
+        used = accuracy == 1e-3 and name != "three_decades"
+        assert np.count_nonzero(miss) > len(miss) / 2 or not used
+        assert rms(miss) < 0.1 * accuracy
+        assert np.max(miss) < 0.5 * accuracy
+
+    def test_it_needs_a_softening(self, monkeypatch):
+        position, source = plummer(4096, 1), np.full(4096, 2.0**12)
+        _, k_q, u_q = evaluate(FastMultipole(1e-3), position, source, 0.0)
+        monkeypatch.setattr(method, "_NEAR_SHARE", 0.0)
+        _, exact, exact_u = evaluate(FastMultipole(1e-3), position, source, 0.0)
+        assert np.array_equal(k_q, exact) and np.array_equal(u_q, exact_u)
+
+
 class TestMomentum:
     @pytest.mark.parametrize("accuracy", engine.ACCURACIES)
     @pytest.mark.parametrize("name", ["plummer", "three_decades", "a_quarter_massless", "flung"])

@@ -15,10 +15,12 @@ from simulation.engine.forces.pairs import (
     COLUMNS,
     FEW_SINKS,
     PADDING,
+    SINGLE_AWAY,
     SINKS,
     inverse_root,
     make_rows,
 )
+from simulation.engine.forces.vectors import SINGLE, SINGLE_ROUNDER_BITS
 
 
 def cloud(bodies: int, massless: str = "none") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,6 +82,49 @@ def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
         pulled = sums[:3, :sources] + rounders
         np.testing.assert_array_equal(pulled.sum(axis=1), -given[:feeling, :3].sum(axis=0))
         assert (sums[3, :sources] - rounders).sum() == given[:feeling, 3].sum()
+
+
+def test_single_precision_gives_the_same_integers_at_any_width():
+    rounders = np.int32(FEW_SINKS * SINGLE_ROUNDER_BITS - 2**32)
+    for sources in (1, 8, 101):
+        random = np.random.default_rng(sources)
+        near = np.zeros((4, sources + PADDING), np.float32)
+        near[:, :sources] = random.normal(size=(4, sources))
+        near[3, :sources] = 2.0**11 * random.uniform(0.5, 1.0, sources)
+        near[0, sources:] = SINGLE_AWAY
+        sinks = random.normal(size=(SINKS, 4)).astype(np.float32)
+        sinks[:, 3] = 2.0**11
+        found = []
+        for lanes in (4, 8, 16):
+            sums = np.zeros((4, sources + PADDING), np.int32)
+            given = np.empty((SINKS, 4), np.int32)
+            single_row(lanes)(near, sums, sources, sinks, given)
+            found.append((given[:FEW_SINKS].T, sums[:3, :sources] + rounders))
+        given, pulled = found[1]
+        for other in found:
+            np.testing.assert_array_equal(other[0], given)
+            np.testing.assert_array_equal(other[1], pulled)
+        np.testing.assert_array_equal(pulled.sum(axis=1), -given[:3].sum(axis=1))
+
+        away = near[:3, :sources, None] - sinks[:FEW_SINKS, :3].T[:, None].astype(np.float64)
+        r2 = (away**2).sum(axis=0) + 1.0
+        cc = 2.0**11 * near[3, :sources, None]
+        expected = np.array([*(cc * away / r2**1.5), 0.5 * cc / np.sqrt(r2)])
+        # Half a quantum a pair, and the last bits of single precision.
+        allowed = 0.5 + 4e-7 * np.abs(expected)
+        assert np.all(np.abs(given - expected.sum(axis=1)) <= allowed.sum(axis=1))
+        assert np.all(np.abs(pulled + expected[:3].sum(axis=2)) <= allowed[:3].sum(axis=2))
+
+
+def single_row(lanes):
+    rows = make_rows(both=True, feeling=FEW_SINKS, lanes=lanes, precision=SINGLE)
+
+    @nb.njit(error_model="numpy")
+    def run(near, sums, many, sinks, given):
+        scratch = np.empty((SINKS, COLUMNS + PADDING), np.float32)
+        rows(near, sums, scratch, 0, many, sinks, np.float32(1.0), np.float32(0.5), given)
+
+    return run
 
 
 def test_inverse_roots_are_those_of_the_reals_at_every_size():

@@ -1,0 +1,153 @@
+"""Vectors in kernels: arithmetic written out, in double or single precision.
+
+The same operations on the same lanes on every processor: nothing is left to a compiler's choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from simulation.engine.arithmetic import ROUNDER, ROUNDER_BITS
+
+# 1/sqrt(a) starts from the bits of a: halving them halves the exponent. 1 - a y^2 is then within
+# 0.07; the polynomial of least error there, and the series of 1/sqrt(1 - e), leave 2^-58 of it (in
+# single precision 2^-29).
+SEED = 0x5FE6EB50C7B537A9
+LEAST = (1.0000002132934889, 0.5010959205142321, 0.3755022440062009)
+SERIES = (0.5, 0.375, 0.3125)
+
+DOUBLE_TYPE, INT32, INT64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What numbers a row is computed in: ``real``, and integers ``whole`` that are as long.
+
+    Adding ``rounder`` leaves integers in the last bits, see ``arithmetic.ROUNDER``. ``seed`` and
+    ``series``: of the inverse root. ``lanes`` of a vector of 32 bytes. ``checked``: whether the
+    bits seen are kept.
+    """
+
+    name: str
+    real: Any
+    whole: Any
+    rounder: float
+    rounder_bits: int
+    seed: int
+    series: tuple[float, ...]
+    lanes: int
+    checked: bool
+
+
+DOUBLE = Precision("f64", DOUBLE_TYPE, INT64, ROUNDER, ROUNDER_BITS, SEED, SERIES, 4, True)
+# For |value| < 2^22.
+SINGLE_ROUNDER = 1.5 * 2.0**23
+SINGLE_ROUNDER_BITS = 0x4B400000
+SINGLE = Precision(
+    "f32",
+    ir.FloatType(),
+    INT32,
+    SINGLE_ROUNDER,
+    SINGLE_ROUNDER_BITS,
+    0x5F3759DF,
+    (0.5,),
+    8,
+    False,
+)
+
+
+class Emitter:
+    """Vectors of numbers and of their bits, as wide as the processor's."""
+
+    def __init__(self, builder: Any, precision: Precision, lanes: int) -> None:
+        self.builder = builder
+        self.precision = precision
+        self.lanes = lanes
+        self.reals = ir.VectorType(precision.real, lanes)
+        self.whole = ir.VectorType(precision.whole, lanes)
+        self._fma = self._declare("llvm.fma", 3)
+
+    def _declare(self, name: str, operands: int) -> Any:
+        shape = ir.FunctionType(self.reals, [self.reals] * operands)
+        return cgutils.get_or_insert_function(
+            self.builder.module, shape, f"{name}.v{self.lanes}{self.precision.name}"
+        )
+
+    def constant(self, value: float) -> Any:
+        """Return a number in every lane."""
+        return ir.Constant(self.reals, [value] * self.lanes)
+
+    def spread(self, value: Any) -> Any:
+        """Return a value in every lane."""
+        nothing = ir.Constant(self.reals, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, ir.Constant(INT32, 0))
+        everywhere = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, nothing, everywhere)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c with one rounding."""
+        return self.builder.call(self._fma, [a, b, c])
+
+    def inverse_root(self, a: Any) -> Any:
+        """Return 1/sqrt(a), see ``pairs.inverse_root``, by as long a series as it takes."""
+        builder, one = self.builder, self.constant(1.0)
+        seed, half = (
+            ir.Constant(self.whole, [bits] * self.lanes) for bits in (self.precision.seed, 1)
+        )
+        y = builder.bitcast(builder.sub(seed, builder.lshr(self.bits(a), half)), self.reals)
+        e = self.multiply_add(builder.fneg(builder.fmul(a, y)), y, one)
+        y = builder.fmul(y, self._polynomial(LEAST, e))
+        e = self.multiply_add(builder.fneg(builder.fmul(a, y)), y, one)
+        return self.multiply_add(builder.fmul(y, e), self._polynomial(self.precision.series, e), y)
+
+    def _polynomial(self, terms: tuple[float, ...], e: Any) -> Any:
+        found = self.constant(terms[-1])
+        for term in reversed(terms[:-1]):
+            found = self.multiply_add(found, e, self.constant(term))
+        return found
+
+    def bits(self, a: Any) -> Any:
+        """Return the bits as integers."""
+        return self.builder.bitcast(a, self.whole)
+
+    def fold(self, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
+        """Combine the lanes, from the first to the last."""
+        found = self.builder.extract_element(vector, ir.Constant(INT32, 0))
+        for lane in range(1, self.lanes):
+            one = self.builder.extract_element(vector, ir.Constant(INT32, lane))
+            found = combine(found, one)
+        return found
+
+
+class Table:
+    """A C-contiguous array (rows, columns) that vectors are read from and written to."""
+
+    def __init__(self, emit: Emitter, start: Any, columns: Any, vector: Any = None) -> None:
+        self._emit = emit
+        self._start = start
+        self._columns = columns
+        self._vector = vector
+
+    def place(self, row: int, column: Any) -> Any:
+        """Return the address of an element."""
+        builder = self._emit.builder
+        along = builder.add(builder.mul(ir.Constant(INT64, row), self._columns), column)
+        return builder.gep(self._start, [along])
+
+    def read(self, row: int, column: Any) -> Any:
+        """Return a vector from a column on."""
+        builder = self._emit.builder
+        found = builder.load(builder.bitcast(self.place(row, column), self._vector.as_pointer()))
+        found.align = 4
+        return found
+
+    def write(self, row: int, column: Any, vector: Any) -> None:
+        """Write a vector from a column on."""
+        builder = self._emit.builder
+        place = builder.bitcast(self.place(row, column), self._vector.as_pointer())
+        builder.store(vector, place).align = 4
