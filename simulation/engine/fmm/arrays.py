@@ -65,6 +65,13 @@ class Cells:
         self.leaves = np.empty(0, np.int64)
         self.heaviest, self.lightest = np.zeros(room), np.zeros(room)
 
+    def tabulate(self) -> None:
+        """Keep what pairs of cells are judged by side by side; see ``traversal``."""
+        self.judged = np.empty((6, self.count + traversal.CHILDREN))
+        traversal.tabulate(
+            self.count, self.centre, self.charge, self.radius, self.strength, self.judged
+        )
+
     def pack(self, bodies: SortedBodies) -> None:
         """Keep the bodies of the leaves in single precision, too; see ``quick``."""
         self.packed = np.empty((4, bodies.key.size + BODIES), np.float32)
@@ -112,8 +119,9 @@ class NearLists:
     def __init__(self, bodies: SortedBodies, cells: Cells, pairs: np.ndarray) -> None:
         massive = cells.lightest > 0.0
         alike = massive[pairs[:, 0]] & massive[pairs[:, 1]]
-        self.alike = Lists.by_first(cells.count, pairs[alike])
-        self.others = Lists.by_sink(pairs[~alike], np.ones(cells.count, np.bool_))
+        others = pairs[:0] if alike.all() else pairs[~alike]
+        self.alike = Lists.by_first(cells.count, pairs[alike] if len(others) else pairs)
+        self.others = Lists.by_sink(others, np.ones(cells.count, np.bool_))
         many = np.diff(self.alike.offset) + np.diff(self.others.offset)
         self.leaves = np.flatnonzero(many)
         self.work = np.zeros(self.leaves.size, np.int64)

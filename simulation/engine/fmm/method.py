@@ -20,8 +20,8 @@ from simulation.engine.fmm.residual import return_residual
 from simulation.engine.fmm.tables import Tables, tables
 from simulation.engine.forces import Evaluation, Kick
 
-# Bodies that share one estimate of how strongly all others pull.
-_STRENGTH_BODIES = 128
+# Bodies that share one estimate of how strongly all others pull: a part of all, in these bounds.
+_STRENGTH_PART, _STRENGTH_MIN, _STRENGTH_MAX = 200, 128, 512
 # The part of the accuracy that the near field in single precision may take.
 _NEAR_SHARE = 0.5
 # The centre and size of the cell that lanes without a source point at: outside the box.
@@ -88,6 +88,7 @@ class FastMultipole:
             cells = Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
             if self._build(bodies, cells):
                 cells.centre[cells.count] = _NOWHERE
+                cells.tabulate()
                 cells.pack(bodies)
                 return cells
             self._cells_max = 2 * len(cells.first)
@@ -126,13 +127,12 @@ class FastMultipole:
 
     def _strengths(self, bodies: SortedBodies, cells: Cells) -> None:
         """Write the strength at each leaf: that of the largest cell of few bodies around it."""
+        most = min(max(bodies.key.size // _STRENGTH_PART, _STRENGTH_MIN), _STRENGTH_MAX)
         size = cells.last[: cells.count] - cells.first[: cells.count]
         above = size[cells.parent[: cells.count]]
-        above[0] = size[0] + _STRENGTH_BODIES
-        few = (size <= _STRENGTH_BODIES) & (above > _STRENGTH_BODIES)
-        chosen = np.flatnonzero(
-            few | ((cells.children[: cells.count] == 0) & (size > _STRENGTH_BODIES))
-        )
+        above[0] = size[0] + most
+        few = (size <= most) & (above > most)
+        chosen = np.flatnonzero(few | ((cells.children[: cells.count] == 0) & (size > most)))
 
         def some(begin: int, end: int) -> None:
             traversal.strengths(
@@ -150,7 +150,7 @@ class FastMultipole:
 
         self._share_out(some, np.arange(chosen.size + 1))
         traversal.strengths_downward(
-            cells.count, cells.first, cells.last, cells.parent, _STRENGTH_BODIES, cells.strength
+            cells.count, cells.first, cells.last, cells.parent, most, cells.strength
         )
 
     def _levels_wanted(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
@@ -230,6 +230,9 @@ class FastMultipole:
     def _find_pairs(
         self, cells: Cells, wanted: np.ndarray, unit: int, starts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        preset = self.preset
+        delta = preset.delta_of(int(cells.last[0]))
+        law = (preset.order, delta, preset.opening**2, preset.direct)
         while True:
             far, close = self._room[unit]
             many_far, many_close = traversal.find_pairs(
@@ -239,14 +242,8 @@ class FastMultipole:
                 cells.last,
                 cells.child,
                 cells.children,
-                cells.centre,
-                cells.charge,
-                cells.radius,
-                cells.strength,
-                self.preset.order,
-                self.preset.delta_of(int(cells.last[0])),
-                self.preset.opening**2,
-                self.preset.direct,
+                cells.judged,
+                law,
                 far,
                 close,
             )

@@ -12,12 +12,15 @@ Source: Dehnen (2002), J. Comput. Phys. 179, 27; Dehnen (2014), Comput. Astrophy
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
 
 # Depth first: each level of either cell leaves at most 36 pairs of children waiting.
 _STACK = 36 * 2 * 22
+# Cells are judged so many at a time.
+CHILDREN = 8
 
 
 @kernel
@@ -74,86 +77,139 @@ def weakest_upward(cells, child, children, strength):
 
 
 @kernel
-def _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
-    dx = centre[a, 0] - centre[b, 0]
-    dy = centre[a, 1] - centre[b, 1]
-    dz = centre[a, 2] - centre[b, 2]
-    r2 = dx * dx + dy * dy + dz * dz
-    reach = radius[a] + radius[b]
-    if not reach * reach < opening2 * r2:
-        return False
-    u = reach / np.sqrt(r2)
-    error = (order + 1.0) / ((1.0 - u) * (1.0 - u))
-    for _ in range(order):
-        error *= u
-    limit = delta * r2
-    return error * charge[b] <= limit * strength[a] and error * charge[a] <= limit * strength[b]
+def tabulate(cells, centre, charge, radius, strength, judged):
+    """Write what an acceptance reads, row by row (6, cells + CHILDREN)."""
+    for c in range(cells):
+        judged[0, c], judged[1, c], judged[2, c] = centre[c, 0], centre[c, 1], centre[c, 2]
+        judged[3, c], judged[4, c], judged[5, c] = charge[c], radius[c], strength[c]
+    judged[:, cells:] = 0.0
 
 
 @kernel
-def find_pairs(  # noqa: C901  (one loop over the five cases of a pair)
-    starts,
-    wanted,
-    first,
-    last,
-    child,
-    children,
-    centre,
-    charge,
-    radius,
-    strength,
-    order,
-    delta,
-    opening2,
-    direct,
-    far,
-    near,
+def _judge(b, low, judged, order, delta, opening2, accepted):
+    """Write 1 for the cells from ``low`` on, CHILDREN of them, that are far from b, 0 for others.
+
+    Side by side: one by one, a processor would guess what comes next and wait for each root when it
+    guessed wrong.
+    """
+    end = low + CHILDREN
+    x, y, z = judged[0, low:end], judged[1, low:end], judged[2, low:end]
+    charge, radius, strength = judged[3, low:end], judged[4, low:end], judged[5, low:end]
+    bx, by, bz, b_charge = judged[0, b], judged[1, b], judged[2, b], judged[3, b]
+    b_radius, b_strength = judged[4, b], judged[5, b]
+    seven = 1.0 if order == 7 else 0.0
+    # With the length not spelled out, the compiler writes vectors.
+    for k in range(x.size):
+        dx, dy, dz = x[k] - bx, y[k] - by, z[k] - bz
+        r2 = dx * dx + dy * dy + dz * dz
+        reach = radius[k] + b_radius
+        u2 = reach * reach / r2
+        u = np.sqrt(u2)
+        error = (order + 1.0) * u * u2 * u2 * (1.0 - seven + seven * u2)
+        limit = delta * r2 * (1.0 - u) * (1.0 - u)
+        good = 1.0 if reach * reach < opening2 * r2 else 0.0
+        good = good if error * b_charge <= limit * strength[k] else 0.0
+        accepted[k] = good if error * charge[k] <= limit * b_strength else 0.0
+
+
+@kernel
+def _sort_out(b, low, count, cells, judged, wanted, law, room, waiting, many_far, many_near):
+    """Write the pairs of b with the cells low <= a < low + count to where they belong: far, near,
+    or waiting to be split. Returns how many there are of each.
+
+    Without a branch: each is written to all three, and counted in one.
+    """
+    first, last, _, children = cells
+    far, near, stack, accepted = room
+    order, delta, opening2, direct = law
+    _judge(b, low, judged, order, delta, opening2, accepted)
+    bodies, b_leaf, b_wanted = nb.int64(last[b] - first[b]), children[b] == 0, wanted[b]
+    for k in range(count):
+        a = low + k
+        leaves = b_leaf & (children[a] == 0)
+        few = leaves & (nb.int64(last[a] - first[a]) * bodies <= direct)
+        apart = (accepted[k] > 0.0) & ~few
+        either = wanted[a] | b_wanted
+        earlier = wanted[a] if first[a] < first[b] else b_wanted
+        far[many_far, 0], far[many_far, 1] = a, b
+        many_far += nb.int64(apart & either)
+        near[many_near, 0], near[many_near, 1] = a, b
+        many_near += nb.int64(leaves & ~apart & earlier)
+        stack[waiting, 0], stack[waiting, 1] = a, b
+        waiting += nb.int64(~leaves & ~apart & either)
+    return waiting, many_far, many_near
+
+
+@kernel
+def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
+    starts, wanted, first, last, child, children, judged, law, far, near
 ):
     """Walk from pairs of cells ``starts`` (S, 2); write unordered pairs; return their numbers.
 
-    Cells that have at most ``direct`` pairs of bodies are summed directly where both are leaves.
-    Far pairs are written where a cell of them is ``wanted`` (cells,) bool, near ones where the leaf
-    that is first in Morton order is, so that each belongs to one rank. Those that are left out
-    leave the order of all others as it is: far fields are sums of doubles. Returns (-1, -1) when
-    ``far`` (F, 2) or ``near`` (K, 2) is too small.
+    ``judged`` from ``tabulate``; ``law``: order (5 or 7), delta, opening^2, direct. Cells that have
+    at most ``direct`` pairs of bodies are summed directly where both are leaves. Far pairs are
+    written where a cell of them is ``wanted`` (cells,) bool, near ones where the leaf that is first
+    in Morton order is, so that each belongs to one rank. Those that are left out leave the order of
+    all others as it is: far fields are sums of doubles. Returns (-1, -1) when ``far`` (F, 2) or
+    ``near`` (K, 2) is too small.
     """
-    stack = np.empty((_STACK + starts.shape[0], 2), np.int32)
-    stack[: starts.shape[0]] = starts
-    waiting, many_far, many_near = starts.shape[0], 0, 0
+    spare = starts.shape[0] + CHILDREN * CHILDREN
+    if min(far.shape[0], near.shape[0]) < spare:
+        return -1, -1
+    stack = np.empty((_STACK + spare, 2), np.int32)
+    cells, room = (first, last, child, children), (far, near, stack, np.empty(CHILDREN))
+    waiting, many_far, many_near = 0, 0, 0
+    for s in range(starts.shape[0]):
+        a, b = starts[s, 0], starts[s, 1]
+        if a == b:
+            stack[waiting, 0], stack[waiting, 1] = a, a
+            waiting += 1
+        else:
+            waiting, many_far, many_near = _sort_out(
+                b, a, 1, cells, judged, wanted, law, room, waiting, many_far, many_near
+            )
     while waiting:
+        if min(far.shape[0] - many_far, near.shape[0] - many_near) < CHILDREN * CHILDREN:
+            return -1, -1
         waiting -= 1
         a, b = stack[waiting, 0], stack[waiting, 1]
-        if not (wanted[a] or wanted[b]):
-            continue
-        if many_far == far.shape[0] or many_near == near.shape[0]:
-            return -1, -1
-        if a == b:
-            if children[a] == 0:
-                near[many_near, 0], near[many_near, 1] = a, a
-                many_near += 1
-                continue
-            for i in range(child[a], child[a] + children[a]):
-                for j in range(i, child[a] + children[a]):
-                    stack[waiting, 0], stack[waiting, 1] = i, j
-                    waiting += 1
-            continue
-        leaves = children[a] == 0 and children[b] == 0
-        few = leaves and (last[a] - first[a]) * (last[b] - first[b]) <= direct
-        if not few and _accepted(a, b, centre, charge, radius, strength, order, delta, opening2):
-            far[many_far, 0], far[many_far, 1] = a, b
-            many_far += 1
-        elif leaves:
-            if wanted[a if first[a] < first[b] else b]:
-                near[many_near, 0], near[many_near, 1] = a, b
-                many_near += 1
-        elif children[b] == 0 or (children[a] and radius[a] >= radius[b]):
-            for i in range(child[a], child[a] + children[a]):
-                stack[waiting, 0], stack[waiting, 1] = i, b
+        if a != b and (children[a] == 0 or (children[b] and judged[4, b] > judged[4, a])):
+            a, b = b, a
+        if a != b:
+            waiting, many_far, many_near = _sort_out(
+                b,
+                child[a],
+                children[a],
+                cells,
+                judged,
+                wanted,
+                law,
+                room,
+                waiting,
+                many_far,
+                many_near,
+            )
+        elif children[a] == 0:
+            near[many_near, 0], near[many_near, 1] = a, a
+            many_near += nb.int64(wanted[a])
+        elif wanted[a]:
+            end = child[a] + children[a]
+            for i in range(child[a], end):
+                stack[waiting, 0], stack[waiting, 1] = i, i
                 waiting += 1
-        else:
-            for i in range(child[b], child[b] + children[b]):
-                stack[waiting, 0], stack[waiting, 1] = a, i
-                waiting += 1
+                waiting, many_far, many_near = _sort_out(
+                    i,
+                    i + 1,
+                    end - i - 1,
+                    cells,
+                    judged,
+                    wanted,
+                    law,
+                    room,
+                    waiting,
+                    many_far,
+                    many_near,
+                )
     return many_far, many_near
 
 
