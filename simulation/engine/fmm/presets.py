@@ -38,6 +38,6 @@ class Preset:
 
 PRESETS: dict[float, Preset] = {
     1e-3: Preset(order=5, delta=0.25, opening=0.8, widest=0.2, leaf_size=64, direct=96),
-    1e-4: Preset(order=7, delta=0.03, opening=0.75, widest=0.18, leaf_size=64, direct=64),
+    1e-4: Preset(order=7, delta=0.035, opening=0.75, widest=0.18, leaf_size=80, direct=64),
     1e-5: Preset(order=7, delta=0.0008, opening=0.55, widest=0.15, leaf_size=64, direct=128),
 }
