@@ -104,11 +104,18 @@ def outcome(response: Any, address: str) -> str:
 
 
 def crawl(client: Client, role: str | None, proof_s: float | None, *, for_all: bool) -> Counter:
-    """Ask every address; return how often each answer came."""
+    """Ask every address; return how often each answer came.
+
+    Methods that a view does not take are tried by a fresh owner alone: members are told so before
+    anybody asks who they are. With an old proof only those are asked that want a fresh one.
+    """
     seen: Counter[str] = Counter()
     for path, view, converters in OWN_ROUTES:
         address = fill(path, unknown_values(converters))
-        for method in ("GET", "POST"):
+        if proof_s == STALE_S and not find_permission(permission_of(view) or "").needs_step_up:
+            continue
+        thorough = role in (None, "OWNER") and proof_s == FRESH_S
+        for method in ("GET", "POST") if thorough else sorted(methods_of(view) & {"GET", "POST"}):
             answer = outcome(
                 client.generic(method, address, headers={"Accept": "application/json"}), address
             )
