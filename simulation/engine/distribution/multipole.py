@@ -141,8 +141,11 @@ def _only(cells: Cells, own: np.ndarray) -> Cells:
     """Return the tree of the cells ``own``, in which every cell's parent is."""
     found = copy.copy(cells)
     found.count = own.size
-    found.parent = np.searchsorted(own, cells.parent[own]).astype(np.int32)
-    for name in ("first", "last", "children", "centre"):
+    child, children = cells.child[own], cells.children[own]
+    found.child = np.searchsorted(own, child).astype(np.int32)
+    end = np.searchsorted(own, child + children).astype(np.int32)
+    found.children = end - found.child
+    for name in ("first", "last", "centre"):
         setattr(found, name, np.ascontiguousarray(getattr(cells, name)[own]))
     return found
 

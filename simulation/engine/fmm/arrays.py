@@ -34,7 +34,8 @@ class SortedBodies:
             self.order = np.lexsort((kick.sink, kick.source, x[2], x[1], x[0], self._keys_of(x)))
         else:
             tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
-        self.x = np.ascontiguousarray(x[:, self.order])
+        # Not x[:, order], which takes four times as long.
+        self.x = np.take(x, self.order, axis=1)
         self.sink = kick.sink[self.order]
         self.source = kick.source[self.order]
         same = np.zeros(bodies + 1, np.bool_)

@@ -15,8 +15,10 @@ from simulation.engine.errors import BadRequest
 from simulation.engine.fmm import near, passes, traversal, tree
 from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
 from simulation.engine.fmm.far import row_length
+from simulation.engine.fmm.lanes import LANES
 from simulation.engine.fmm.presets import PRESETS
 from simulation.engine.fmm.residual import return_residual
+from simulation.engine.fmm.strengths import strengths
 from simulation.engine.fmm.tables import Tables, tables
 from simulation.engine.forces import Evaluation, Kick
 
@@ -133,9 +135,10 @@ class FastMultipole:
         above[0] = size[0] + most
         few = (size <= most) & (above > most)
         chosen = np.flatnonzero(few | ((cells.children[: cells.count] == 0) & (size > most)))
+        chosen = chosen[np.argsort(cells.first[chosen])]
 
         def some(begin: int, end: int) -> None:
-            traversal.strengths(
+            strengths(
                 begin,
                 end,
                 chosen,
@@ -148,7 +151,7 @@ class FastMultipole:
                 cells.strength,
             )
 
-        self._share_out(some, np.arange(chosen.size + 1))
+        self._share_out(some, np.arange(-(-chosen.size // LANES) + 1))
         traversal.strengths_downward(
             cells.count, cells.first, cells.last, cells.parent, most, cells.strength
         )
@@ -186,20 +189,27 @@ class FastMultipole:
                 cells.centre,
                 table.step,
                 table.share,
+                table.kept,
+                table.degree,
                 moments,
+                rows,
             )
 
         self._share_out(leaves, np.arange(cells.count + 1))
         passes.moments_upward(
             cells.count,
-            cells.parent,
+            cells.child,
+            cells.children,
             cells.centre,
             table.step,
             table.share,
             table.shift,
+            table.shift_ends,
+            table.kept,
+            table.degree,
             moments,
+            rows,
         )
-        passes.write_rows(cells.count, cells.centre, table.kept, table.degree, moments, rows)
         return rows
 
     def _lists(self, bodies: SortedBodies, cells: Cells) -> tuple[Lists, NearLists]:
@@ -324,9 +334,16 @@ class FastMultipole:
     ) -> bool:
         table = self._tables
         passes.fields_downward(
-            cells.count, cells.parent, cells.centre, table.step, table.share, table.shift, fields
+            cells.count,
+            cells.child,
+            cells.children,
+            cells.centre,
+            table.step,
+            table.share,
+            table.drop,
+            table.drop_ends,
+            fields,
         )
-
         sink = bodies.sink * bodies.kick_of_far
         per_charge = kick.potential_per_charge * bodies.half
         within: list[bool] = []

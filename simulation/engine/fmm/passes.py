@@ -11,7 +11,14 @@ import numpy as np
 
 from simulation.engine.arithmetic import kernel
 from simulation.engine.fmm.far import far_block
-from simulation.engine.fmm.lanes import LANES, add_fused, add_product, write_product
+from simulation.engine.fmm.lanes import (
+    LANES,
+    add_folded,
+    write_field,
+    write_product,
+    write_products,
+    write_spread_products,
+)
 
 # Far kicks of a body stay below it in sum, near ones below 2^62: together they cannot wrap.
 _RANGE = 2.0**61
@@ -21,112 +28,116 @@ _RANGE = 2.0**61
 def powers_of(way, step, share, powers):
     """Write d^t / t! of all terms (terms, lanes) of the ways d (3, lanes)."""
     powers[0] = 1.0
+    raise_powers(way, step, share, powers)
+
+
+@kernel
+def raise_powers(way, step, share, powers):
+    """Write all terms after the first, times what that holds."""
     for t in range(1, share.size):
         write_product(powers, t, powers, step[t, 0], way, step[t, 1], share[t])
 
 
 @kernel
-def powers_of_bodies(begin, end, x, centre, c, step, share, way, powers):
-    """Write d^t / t! of the ways from a cell's centre to at most LANES bodies; the rest is 1, 0."""
+def ways_of_bodies(begin, end, x, centre, c, way):
+    """Write the ways from a cell's centre to at most LANES bodies; the rest is 0."""
     way[:] = 0.0
     for axis in range(3):
         for i in range(begin, end):
             way[axis, i - begin] = x[axis, i] - centre[c, axis]
-    powers_of(way, step, share, powers)
 
 
 @kernel
-def moments_of_leaves(begin, end, first, last, children, x, source, centre, step, share, moments):
-    """Write the multipole moments of the leaves among the cells begin <= c < end.
+def moments_of_leaves(
+    begin, end, first, last, children, x, source, centre, step, share, kept, degree, moments, rows
+):
+    """Write the multipole moments of the leaves among the cells begin <= c < end, and their rows.
 
-    The powers of eight bodies at once, one a lane; their sum in the bodies' order.
+    ``moments`` are zeros so far. The powers of eight bodies at once, one a lane.
     """
-    way, powers = np.empty((3, LANES)), np.empty((share.size, LANES))
+    terms = share.size
+    way, powers, units = np.empty((3, LANES)), np.empty((terms, LANES)), np.empty(degree[-1] + 1)
     for c in range(begin, end):
         if children[c]:
             continue
         for low in range(first[c], last[c], LANES):
             high = min(low + LANES, last[c])
-            powers_of_bodies(low, high, x, centre, c, step, share, way, powers)
-            for t in range(share.size):
-                total = moments[c, t]
-                for i in range(low, high):
-                    total += source[i] * powers[t, i - low]
-                moments[c, t] = total
+            ways_of_bodies(low, high, x, centre, c, way)
+            powers[0] = 0.0
+            for i in range(low, high):
+                powers[0, i - low] = source[i]
+            raise_powers(way, step, share, powers)
+            add_folded(moments, c * terms, powers, terms)
+        write_row(centre[c, 3], kept, degree, units, moments[c], rows[c])
 
 
 @kernel
-def moments_upward(cells, parent, centre, step, share, shift, moments):
-    """Add the moments of cells to their parents'.
+def moments_upward(
+    cells, child, children, centre, step, share, shift, ends, kept, degree, moments, rows
+):
+    """Write the moments of cells that are no leaves from their children's, and their rows.
 
-    Eight neighbouring cells move at once, one a lane: none of them is another's parent.
+    A cell's children move at once, one a lane, so that nothing depends on other cells.
     """
     terms = share.size
-    powers, taken = np.empty((terms, LANES)), np.empty((terms, LANES))
-    moved = np.empty((terms, LANES))
-    high = cells
-    while high > 1:
-        low = high - 1
-        latest = parent[low]
-        while low > 1 and high - low < LANES and max(latest, parent[low - 1]) < low - 1:
-            low -= 1
-            latest = max(latest, parent[low])
-        for c in range(low, high):
+    way, powers, units = np.zeros((3, LANES)), np.empty((terms, LANES)), np.empty(degree[-1] + 1)
+    taken, moved = np.zeros((terms, LANES)), np.empty((terms, LANES))
+    for c in range(cells - 1, -1, -1):
+        if children[c] == 0:
+            continue
+        for k in range(children[c]):
+            origin = moments[child[c] + k]
             for t in range(terms):
-                taken[t, c - low] = moments[c, t]
-        lane_powers(low, high, parent, centre, step, share, powers)
-        moved[:] = 0.0
-        for row in range(shift.shape[0]):
-            add_product(moved, shift[row, 0], taken, shift[row, 1], powers, shift[row, 2])
-        for c in range(low, high):
-            for t in range(terms):
-                moments[parent[c], t] += moved[t, c - low]
-        high = low
+                taken[t, k] = origin[t]
+        ways_of_children(child[c], children[c], centre, c, way)
+        powers[0] = 0.0
+        powers[0, : children[c]] = 1.0
+        raise_powers(way, step, share, powers)
+        for t in range(terms):
+            write_products(moved, t, taken, powers, shift, ends[t], ends[t + 1])
+        add_folded(moments, c * terms, moved, terms)
+        write_row(centre[c, 3], kept, degree, units, moments[c], rows[c])
 
 
 @kernel
-def write_rows(cells, centre, kept, degree, moments, rows):
-    """Write every cell's row for the far pass, in units of its size, a power of two."""
-    units = np.ones(degree[-1] + 1)
-    for c in range(cells):
-        for k in range(1, units.size):
-            units[k] = units[k - 1] / centre[c, 3]
-        for t in range(kept.size):
-            rows[c, t] = moments[c, kept[t]] * units[degree[kept[t]]]
+def write_row(size, kept, degree, units, moments, row):
+    """Write a cell's row for the far pass, in units of its size, a power of two; ``units`` is room
+    for those of each degree.
+    """
+    units[0] = 1.0
+    for k in range(1, units.size):
+        units[k] = units[k - 1] / size
+    # All but the first follow each other.
+    row[0] = moments[0]
+    given, taken, degrees = row[1 : kept.size], moments[kept[1] :], degree[kept[1] :]
+    for t in range(given.size):
+        given[t] = taken[t] * units[degrees[t]]
 
 
 @kernel
-def fields_downward(cells, parent, centre, step, share, shift, fields):
+def ways_of_children(child, children, centre, c, way):
+    """Write the ways from a cell's centre to those of its children, one a lane."""
+    for axis in range(3):
+        for k in range(children):
+            way[axis, k] = centre[child + k, axis] - centre[c, axis]
+
+
+@kernel
+def fields_downward(cells, child, children, centre, step, share, drop, ends, fields):
     """Add each cell's field to its children's, from the root to the leaves; lanes as upward."""
     terms = share.size
-    powers, taken = np.empty((terms, LANES)), np.empty((terms, LANES))
+    way, powers = np.zeros((3, LANES)), np.empty((terms, LANES))
     moved = np.empty((terms, LANES))
-    low = 1
-    while low < cells:
-        high = low + 1
-        while high < cells and high - low < LANES and parent[high] < low:
-            high += 1
-        for c in range(low, high):
+    for c in range(cells):
+        if children[c] == 0:
+            continue
+        ways_of_children(child[c], children[c], centre, c, way)
+        powers_of(way, step, share, powers)
+        for t in range(terms):
+            write_spread_products(moved, t, fields, c * terms, powers, drop, ends[t], ends[t + 1])
+        for k in range(children[c]):
             for t in range(terms):
-                taken[t, c - low] = fields[parent[c], t]
-        lane_powers(low, high, parent, centre, step, share, powers)
-        moved[:] = 0.0
-        for row in range(shift.shape[0]):
-            add_product(moved, shift[row, 1], taken, shift[row, 0], powers, shift[row, 2])
-        for c in range(low, high):
-            for t in range(terms):
-                fields[c, t] += moved[t, c - low]
-        low = high
-
-
-@kernel
-def lane_powers(low, high, parent, centre, step, share, powers):
-    """Write d^t / t! (terms, lanes) of the ways from the parents of low <= c < high to them."""
-    way = np.zeros((3, LANES))
-    for c in range(low, high):
-        for axis in range(3):
-            way[axis, c - low] = centre[c, axis] - centre[parent[c], axis]
-    powers_of(way, step, share, powers)
+                fields[child[c] + k, t] += moved[t, k]
 
 
 @kernel
@@ -136,18 +147,19 @@ def kicks_of_leaves(
     """Add the far field at the bodies of the leaves begin <= c < end to kicks and potentials.
 
     Rounded to quanta, once for each body: ``k`` (3, N), ``u`` (N,) int64. Returns True when every
-    kick lay within its range. Eight bodies at once, one a lane: one by one, each addition waited
-    for the one before it.
+    kick lay within its range. Eight bodies at once, one a lane.
     """
-    way, powers, total = np.empty((3, LANES)), np.empty((share.size, LANES)), np.empty((4, LANES))
+    terms = share.size
+    way, powers, total = np.empty((3, LANES)), np.empty((terms, LANES)), np.empty((4, LANES))
     within = True
     for c in range(begin, end):
         if children[c]:
             continue
         for low in range(first[c], last[c], LANES):
             high = min(low + LANES, last[c])
-            powers_of_bodies(low, high, x, centre, c, step, share, way, powers)
-            field_at(fields[c], slope, powers, total)
+            ways_of_bodies(low, high, x, centre, c, way)
+            powers_of(way, step, share, powers)
+            write_field(total, fields, c * terms, slope, slope.shape[0], terms, powers)
             for i in range(low, high):
                 lane = i - low
                 ax, ay = np.rint(sink[i] * total[0, lane]), np.rint(sink[i] * total[1, lane])
@@ -163,17 +175,6 @@ def kicks_of_leaves(
                 k[2, i] += nb.int64(az)
                 u[i] += nb.int64(potential)
     return within
-
-
-@kernel
-def field_at(field, slope, powers, total):
-    """Write the slopes of a field (terms,) and the field itself at some places (4, lanes)."""
-    total[:] = 0.0
-    for t in range(field.size):
-        add_fused(total, 3, powers, t, field[t])
-    for row in range(slope.shape[0]):
-        for axis in range(3):
-            add_fused(total, axis, powers, slope[row, 0], field[slope[row, axis + 1]])
 
 
 # Each order's instructions take a second to compile; those of the presets stand here by name,

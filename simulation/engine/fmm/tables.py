@@ -15,7 +15,8 @@ class Tables:
     """Int64 arrays over the terms of an order, by degree.
 
     ``step`` (terms, 2): d^t / t! = (that of step[t, 0]) * d[step[t, 1]] * share[t].
-    ``shift`` (K, 3): triples (n, k, n - k) of all k <= n: moving an expansion to another centre.
+    Moving an expansion to another centre: ``shift`` (K, 3), triples (n, k, n - k) of all k <= n,
+    those of n from shift_ends[n] on; ``drop`` (K, 3) and its ends, triples (k, n, n - k) by k.
     ``slope`` (K, 4): t and the terms t + e_x, t + e_y, t + e_z, for all t of less than full degree.
     ``kept``: the terms of a row of multipoles. ``degree`` of each term.
     """
@@ -24,6 +25,9 @@ class Tables:
     step: np.ndarray
     share: np.ndarray
     shift: np.ndarray
+    shift_ends: np.ndarray
+    drop: np.ndarray
+    drop_ends: np.ndarray
     slope: np.ndarray
     kept: np.ndarray
     degree: np.ndarray
@@ -50,8 +54,14 @@ def tables(order: int) -> Tables:
     ]
     kept = [at[term] for term in stored(order)]
     degree = [sum(term) for term in all_terms]
-    whole = (np.array(table, dtype=np.int64) for table in (shift, slope, kept, degree))
-    return Tables(len(all_terms), step, share, *whole)
+    drop = sorted((k, n, rest) for n, k, rest in shift)
+    parts = (shift, _ends(shift), drop, _ends(drop), slope, kept, degree)
+    return Tables(len(all_terms), step, share, *(np.array(part, np.int64) for part in parts))
+
+
+def _ends(triples: list[tuple[int, int, int]]) -> np.ndarray:
+    """Return where the triples of each first term begin, and their number."""
+    return np.concatenate([[0], np.cumsum(np.bincount([first for first, *_ in triples]))])
 
 
 def _plus(term: Index, axis: int, change: int) -> Index:
