@@ -1,21 +1,84 @@
 # mypy: disable-error-code="no-untyped-def"
-"""What a rank's partial sum amounts to: zero, or it has added wrongly."""
+"""What partial sums amount to, and their sum: both only where a rank has touched them.
+
+The bodies are cut into blocks of ``BLOCK``; ``touched`` (blocks,) bool says which of them a rank
+has added to. The rest of its partial sum is nobody's business.
+"""
 
 from __future__ import annotations
 
 import numba as nb
+import numpy as np
 
 from simulation.engine.arithmetic import kernel
 
+BLOCK = 64
+
+
+def no_blocks(bodies: int) -> np.ndarray:
+    """Return that nothing is touched."""
+    return np.zeros(-(-bodies // BLOCK), np.bool_)
+
+
+def touch(touched: np.ndarray, first: np.ndarray, last: np.ndarray) -> None:
+    """Mark the blocks of runs of bodies first <= i < last, none of them empty."""
+    steps = np.bincount(first // BLOCK, minlength=touched.size + 1)
+    steps -= np.bincount((last - 1) // BLOCK + 1, minlength=touched.size + 1)
+    touched |= np.cumsum(steps[:-1]) > 0
+
+
+def bodies_of(touched: np.ndarray, bodies: int) -> np.ndarray:
+    """Return the bodies of touched blocks."""
+    places = np.flatnonzero(touched)[:, None] * BLOCK + np.arange(BLOCK)
+    return places[places < bodies]
+
 
 @kernel
-def imbalance(partial, source, sums):
-    """Write what the kicks of the bodies with mass sum to, modulo 2^64, into ``sums`` (3,) int64,
-    and the potentials of all bodies into its fourth place.
+def weigh(partial, source, touched, sums):
+    """Write what the kicks of part 0 of the bodies with mass sum to, modulo 2^64, into ``sums``
+    (4,) int64, and all potentials and the kicks of other parts into its fourth place.
     """
-    for a in range(4):
-        total = nb.int64(0)
-        for i in range(source.size):
-            if a == 3 or source[i] > 0.0:
-                total += partial[a, i]
-        sums[a] = total
+    sums[:] = 0
+    for block in range(touched.size):
+        if not touched[block]:
+            continue
+        begin, end = block * BLOCK, min(block * BLOCK + BLOCK, source.size)
+        for part in range(partial.shape[0]):
+            for axis in range(4):
+                total = nb.int64(0)
+                row = partial[part, axis, begin:end]
+                mass = source[begin:end]
+                if part == 0 and axis < 3:
+                    for i in range(row.size):
+                        total += row[i] if mass[i] > 0.0 else nb.int64(0)
+                    sums[axis] += total
+                else:
+                    for i in range(row.size):
+                        total += row[i]
+                    sums[3] += total
+
+
+@kernel
+def add_touched(partial, touched, total):
+    """Add a partial sum to the sum of all."""
+    for block in range(touched.size):
+        if touched[block]:
+            begin, end = block * BLOCK, min(block * BLOCK + BLOCK, partial.shape[2])
+            for part in range(partial.shape[0]):
+                for axis in range(4):
+                    row, target = partial[part, axis, begin:end], total[part, axis, begin:end]
+                    for i in range(row.size):
+                        target[i] += row[i]
+
+
+def look_at(
+    partial: np.ndarray, source: np.ndarray, touched: np.ndarray
+) -> tuple[int, int, int, int]:
+    """Return what the balancing kicks of bodies with mass sum to, and what all the rest does.
+
+    The rest, modulo 2^64, is potentials and the kicks of a far field.
+    """
+    sums = np.empty(4, np.int64)
+    weigh(partial, source, touched, sums)
+    x, y, z, rest = (int(value) for value in sums)
+    return x, y, z, rest

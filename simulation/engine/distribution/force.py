@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from simulation.engine.distribution.balance import look_at, no_blocks
 from simulation.engine.distribution.protocol import (
     SABOTAGES,
     Answer,
+    Bodies,
     Event,
     ForceLaw,
     Order,
@@ -41,7 +43,7 @@ from simulation.engine.distribution.shares import (
     spot_checks,
 )
 from simulation.engine.distribution.transport import Setup, Transport, open_transport
-from simulation.engine.distribution.work import Desk, look_at, make_work
+from simulation.engine.distribution.work import Desk, make_work
 from simulation.engine.errors import BadRequest, NoAnswer
 from simulation.engine.forces import Evaluation, Kick
 from simulation.engine.requests import Request
@@ -80,6 +82,8 @@ class DistributedForce:
         _check(workers, strategy, spot_share, timeout_s, sabotage)
         self._number = 0
         self._step = 0
+        self._total = np.empty((0, 4, 0), np.int64)
+        self._costs, self._costs_for = np.empty(0), (0, 0)
         law = law or ForceLaw()
         self.box = law.box
         self._work = make_work(law)
@@ -129,31 +133,31 @@ class DistributedForce:
         """Write kicks (3, N) and potentials (N,); see ``Force``. Raises ``NoAnswer``."""
         begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
         try:
-            total, orders, answers = self._agree(x, kick)
+            orders, answers = self._agree(x, kick)
         except NoAnswer:
             # What does not answer now must not answer later.
             self.close()
             raise
-        sums, residual_q = self._work.settle(total)
-        k_q[:], u_q[:] = sums[:3], sums[3]
+        residual_q = self._work.settle(self._total, k_q, u_q)
         own_cpu_s = time.process_time() - begun_cpu_s
         prepared_s = self._account(orders, answers, own_cpu_s)
         timings = {"ranks": prepared_s, "agree": time.perf_counter() - begun_s - prepared_s}
         within = all(answer.within for answer in answers.values())
         return Evaluation(within, residual_q, timings)
 
-    def _agree(
-        self, x: np.ndarray, kick: Kick
-    ) -> tuple[np.ndarray, dict[int, Order], dict[int, Answer]]:
-        """Return the sum that all members vouch for, however many attempts it takes."""
+    def _agree(self, x: np.ndarray, kick: Kick) -> tuple[dict[int, Order], dict[int, Answer]]:
+        """Find the sum that all members vouch for, however many attempts it takes."""
         terms = Terms.of(
             kick,
             parts=self._work.parts,
             ranks=self._workers,
             morton=self._strategy == "locality",
         )
-        total = np.empty((self._work.parts, 4, terms.bodies), np.int64)
-        self._work.begin(terms, x, kick.sink, kick.source)
+        shape = (self._work.parts, 4, terms.bodies)
+        if self._total.shape != shape:
+            self._total = np.empty(shape, np.int64)
+        bodies = self._work.arrange(terms, x, kick)
+        self._work.begin(terms, bodies)
         wrong_sums = 0
         while True:
             if not self.members:
@@ -161,13 +165,14 @@ class DistributedForce:
                 raise NoAnswer(f"{last} No rank of this run is left.".strip())
             orders, checks = self._orders(terms)
             try:
-                answers = self._transport.prepare(orders, x, kick)
-                wrong = self._find_wrong(answers, checks, orders, x, kick)
+                answers = self._transport.prepare(orders, bodies)
+                touched = {rank: found.touched(terms.bodies) for rank, found in answers.items()}
+                wrong = self._find_wrong(answers, touched, checks, terms, bodies)
                 if not wrong:
-                    self._transport.combine(self._number, total)
-                    if self._is_balanced(total, answers):
+                    self._transport.combine(self._number, touched, self._total)
+                    if self._is_balanced(terms, answers):
                         self.report.spot_checks += len(checks)
-                        return total, orders, answers
+                        return orders, answers
                     wrong_sums += 1
                     if wrong_sums == _WRONG_SUMS_MAX:
                         raise NoAnswer("The ranks' partial sums do not arrive as they were sent.")
@@ -181,7 +186,7 @@ class DistributedForce:
     def _orders(self, terms: Terms) -> tuple[dict[int, Order], tuple[SpotCheck, ...]]:
         self._number += 1
         members = self.members
-        costs = self._work.costs(terms)
+        costs = self._costs_of(terms)
         speeds = self._speeds.of(members)
         tasks = deal(self._strategy, costs, members, speeds, in_runs=self._work.in_runs)
         checks = spot_checks(tasks, self.report.evaluations, self._spot_share)
@@ -196,6 +201,13 @@ class DistributedForce:
         }
         return orders, checks
 
+    def _costs_of(self, terms: Terms) -> np.ndarray:
+        """Return what the tasks cost, as far as it showed when they were last done."""
+        if self._costs_for != (terms.bodies, terms.blocks_for):
+            self._costs_for = (terms.bodies, terms.blocks_for)
+            self._costs = self._work.costs(terms)
+        return self._costs
+
     def _order(
         self,
         terms: Terms,
@@ -209,43 +221,41 @@ class DistributedForce:
     def _find_wrong(
         self,
         answers: dict[int, Answer],
+        touched: dict[int, np.ndarray],
         checks: tuple[SpotCheck, ...],
-        orders: dict[int, Order],
-        x: np.ndarray,
-        kick: Kick,
+        terms: Terms,
+        bodies: Bodies,
     ) -> dict[int, str]:
         """Return the ranks that are wrong, and why."""
-        seen = {rank: self._look_again(rank, answer) for rank, answer in answers.items()}
+        seen = {rank: self._look_again(rank, answers[rank], touched[rank]) for rank in answers}
         found = {rank: find_fault(answer) for rank, answer in seen.items()}
         wrong = {rank: f"Rank {rank}: {why}" for rank, why in found.items() if why is not None}
         for check in checks:
             pair = (check.owner, check.checker)
             shown = {rank: answers[rank].digests[check.task] for rank in pair}
             if len(set(shown.values())) > 1 and not wrong:
-                wrong = self._judge(check.task, shown, orders[check.owner].terms, x, kick)
+                wrong = self._judge(check.task, shown, terms, bodies)
         return wrong
 
-    def _look_again(self, rank: int, answer: Answer) -> Answer:
+    def _look_again(self, rank: int, answer: Answer, touched: np.ndarray) -> Answer:
         partial = self._transport.partial_sum(rank)
         if partial is None:
             return answer
-        x, y, z, potential = look_at(partial, self._work.source)
+        x, y, z, potential = look_at(partial, self._work.source, touched)
         return answer.seen((x, y, z), potential)
 
     def _judge(
-        self, task: int, shown: dict[int, str], terms: Terms, x: np.ndarray, kick: Kick
+        self, task: int, shown: dict[int, str], terms: Terms, bodies: Bodies
     ) -> dict[int, str]:
         """Let all ranks and the coordinator compute a disputed task; the majority is right."""
         self._number += 1
         orders = {rank: self._order(terms, (), (), (task,)) for rank in self.members}
         votes = {
             rank: answer.digests[task]
-            for rank, answer in self._transport.prepare(orders, x, kick).items()
+            for rank, answer in self._transport.prepare(orders, bodies).items()
         }
         room = np.empty((self._work.parts, 4, terms.bodies), np.int64)
-        own = self._desk.prepare(
-            self._order(terms, (), (), (task,)), x, kick.sink, kick.source, room
-        )
+        own = self._desk.prepare(self._order(terms, (), (), (task,)), bodies, room)
         counted = Counter({own.digests[task]: 1})
         counted.update(votes.values())
         right, most = counted.most_common(1)[0]
@@ -258,8 +268,9 @@ class DistributedForce:
         wrong = [rank for rank in votes if {votes[rank], shown.get(rank, right)} != {right}]
         return {rank: why.format(rank=rank) for rank in wrong}
 
-    def _is_balanced(self, total: np.ndarray, answers: dict[int, Answer]) -> bool:
-        *kicks, potential = look_at(total, self._work.source)
+    def _is_balanced(self, terms: Terms, answers: dict[int, Answer]) -> bool:
+        whole = ~no_blocks(terms.bodies)
+        *kicks, potential = look_at(self._total, self._work.source, whole)
         sent = sum(answer.rest_q for answer in answers.values())
         return not any(kicks) and (potential - sent) % 2**64 == 0
 
@@ -275,7 +286,9 @@ class DistributedForce:
         report.evaluations += 1
         for rank, answer in answers.items():
             order = orders[rank]
-            costs = self._work.costs(order.terms)
+            costs = self._costs_of(order.terms)
+            for task, cost in answer.costs.items():
+                costs[task] = cost
             done = float(np.sum(costs[list(order.tasks + order.checked)]))
             self._speeds.note(rank, done, answer.wall_s)
             report.cpu_s[rank] = report.cpu_s.get(rank, 0.0) + answer.cpu_s

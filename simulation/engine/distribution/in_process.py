@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulation.engine.distribution.protocol import Answer, Order, RanksLost
+from simulation.engine.distribution.balance import add_touched
+from simulation.engine.distribution.protocol import Answer, Bodies, Order, RanksLost
 from simulation.engine.distribution.transport import Setup
 from simulation.engine.distribution.work import Desk, make_work
 from simulation.engine.errors import NoAnswer
-from simulation.engine.forces import Kick
 
 
 class InProcessRanks:
@@ -38,7 +38,7 @@ class InProcessRanks:
         """The ranks that are left."""
         return tuple(sorted(self._desks))
 
-    def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
+    def prepare(self, orders: dict[int, Order], bodies: Bodies) -> dict[int, Answer]:
         """Let each rank prepare in turn."""
         answers = {}
         self._last = dict(orders)
@@ -50,19 +50,19 @@ class InProcessRanks:
             partial = self._partials.get(rank)
             if partial is None or partial.shape != shape:
                 partial = self._partials[rank] = np.empty(shape, np.int64)
-            answers[rank] = self._desks[rank].prepare(order, x, kick.sink, kick.source, partial)
+            answers[rank] = self._desks[rank].prepare(order, bodies, partial)
         return answers
 
     def partial_sum(self, rank: int) -> np.ndarray | None:
         """Return what a rank has left."""
         return self._partials.get(rank)
 
-    def combine(self, number: int, total: np.ndarray) -> None:
+    def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
         """Add the partial sums."""
         total[:] = 0
         for rank in self.members:
             self._drill(rank, "die_late")
-            total += self._partials[rank]
+            add_touched(self._partials[rank], touched[rank], total)
 
     def isolate(self, rank: int) -> None:
         """Forget a rank."""

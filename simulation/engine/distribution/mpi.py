@@ -24,7 +24,7 @@ import numpy as np
 from mpi4py import MPI
 
 from simulation.engine.distribution.links import BEATS_IN_TIMEOUT, hurry
-from simulation.engine.distribution.protocol import Combine, Combined, Order
+from simulation.engine.distribution.protocol import Bodies, Combine, Combined, Order
 from simulation.engine.distribution.transport import KEY_VARIABLE, Setup
 from simulation.engine.distribution.worker import BrokenPlane, Mailbox, serve
 
@@ -43,9 +43,7 @@ class MpiPlane:
         self._leads = False
         self._partial = np.empty((0, 4, 0), np.int64)
 
-    def receive(
-        self, order: Order, mailbox: Mailbox
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def receive(self, order: Order, mailbox: Mailbox) -> tuple[Bodies, np.ndarray]:
         """Return what the lowest rank was sent, and room for the partial sum."""
         leader = order.members[0]
         self._leads = leader == MPI.COMM_WORLD.rank
@@ -61,7 +59,7 @@ class MpiPlane:
             raise BrokenPlane from None
         if self._partial.shape[2] != bodies:
             self._partial = np.empty((self._parts, 4, bodies), np.int64)
-        return inputs[:3], inputs[3], inputs[4], self._partial
+        return (inputs[:3], inputs[3], inputs[4]), self._partial
 
     def combine(self, order: Combine, mailbox: Mailbox) -> None:
         """Add up all partial sums; send the sum where every rank has it."""

@@ -29,6 +29,7 @@ from simulation.engine.distribution.links import Links, hurry, limit_blocking
 from simulation.engine.distribution.processes import START_TIMEOUT_S, environment, kill_quietly
 from simulation.engine.distribution.protocol import (
     Answer,
+    Bodies,
     Broken,
     Combined,
     Hello,
@@ -39,7 +40,6 @@ from simulation.engine.distribution.protocol import (
 from simulation.engine.distribution.protocol import Combine as CombineOrder
 from simulation.engine.distribution.transport import KEY_VARIABLE, Setup
 from simulation.engine.errors import NoAnswer
-from simulation.engine.forces import Kick
 
 _HOST = "127.0.0.1"
 _GREETING_S = 10.0
@@ -89,9 +89,9 @@ class MpiRanks:
         """The process of each rank that was started."""
         return {rank: hello.pid for rank, hello in self._hellos.items()}
 
-    def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
-        """Send the orders, and the positions to the lowest rank; wait for all."""
-        content = np.vstack([x, kick.sink, kick.source])
+    def prepare(self, orders: dict[int, Order], bodies: Bodies) -> dict[int, Answer]:
+        """Send the orders, and the bodies to the lowest rank; wait for all."""
+        content = np.vstack(bodies)
         for rank, order in orders.items():
             self._links.send(rank, order, content if rank == order.members[0] else None)
         number = next(iter(orders.values())).number
@@ -101,7 +101,7 @@ class MpiRanks:
         """Return None: partial sums stay with the ranks."""
         return None
 
-    def combine(self, number: int, total: np.ndarray) -> None:
+    def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
         """Let the ranks add up; read the sum from the lowest."""
         members = self.members
         for rank in members:

@@ -1,25 +1,36 @@
 """The fast multipole method shared out: each rank its own leaves, and the cells above them.
 
-Every rank sorts the bodies, builds the tree and its moments: these are the same everywhere. A task
-is a run of leaves along the Morton curve: the far field at their bodies, and the near pairs whose
-first leaf is among them, both directions. The near kicks of any set of tasks therefore sum to
-exactly zero. The far kicks do not, by the rounding of single precision: a sum kept beside them
-shows what changes them later, and only spot checks show what was wrong from the start. The
-coordinator adds everything up and returns the residual of all far kicks together, as one process
-does, so the bits are those of one process.
+Every rank builds the tree and its moments: these are the same everywhere. A task is a run of leaves
+along the Morton curve: the far field at their bodies, and the near pairs whose first leaf is among
+them, both directions. The near kicks of any set of tasks therefore sum to exactly zero. The far
+kicks do not, by the rounding of single precision: a sum kept beside them shows what changes them
+later, and only spot checks show what was wrong from the start. The coordinator adds everything up
+and returns the residual of all far kicks together, as one process does, so the bits are those of
+one process.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-from simulation.engine.distribution.protocol import Terms
+from simulation.engine.distribution.balance import look_at, no_blocks, touch
+from simulation.engine.distribution.protocol import Added, Bodies, Terms
 from simulation.engine.distribution.shares import TASKS_OF_A_RANK
-from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
+from simulation.engine.fmm.arrays import (
+    Cells,
+    Lists,
+    NearLists,
+    SortedBodies,
+    alone_in_their_places,
+    morton_order,
+    put_back,
+    put_in_order,
+)
+from simulation.engine.fmm.lanes import LANES
 from simulation.engine.fmm.method import FastMultipole
 from simulation.engine.fmm.residual import return_residual
 from simulation.engine.fmm.traversal import want_upward
@@ -27,6 +38,8 @@ from simulation.engine.forces import Kick
 
 # Two full leaves: no task is without any.
 _TASK_BODIES = 64
+# What LANES far sources and a body cost, in pairs of near bodies (measured at preset 1e-4).
+_SOURCES_COST, _BODY_COST = 900.0, 100.0
 
 
 class MultipoleWork(FastMultipole):
@@ -40,94 +53,103 @@ class MultipoleWork(FastMultipole):
         super().__init__(accuracy, threads)
         self._lock = threading.Lock()
         self._cells_now: Cells | None = None
+        self._fields = np.zeros((0, self._tables.terms))
 
     @property
     def source(self) -> np.ndarray:
         """The bodies' sources, in the order of the partial sums."""
         return self._bodies.source
 
-    def begin(self, terms: Terms, x: np.ndarray, sink: np.ndarray, source: np.ndarray) -> None:
-        """Sort the bodies; the tree is built when a task needs it."""
+    def arrange(self, terms: Terms, x: np.ndarray, kick: Kick) -> Bodies:
+        """Put the bodies into Morton order."""
+        self._order = morton_order(x, kick.source, kick.sink)
+        x, kick = put_in_order(self._order, x, kick)
+        return x, kick.sink, kick.source
+
+    def begin(self, terms: Terms, bodies: Bodies) -> None:
+        """Take the bodies; the tree is built when a task needs it."""
         self._terms = terms
-        self._kick = Kick(
-            sink, source, terms.softening2, terms.potential_per_charge, terms.pair_bits
-        )
-        self._bodies = SortedBodies(x, self._kick)
+        self._kick = terms.kick(bodies)
+        self._bodies = SortedBodies(bodies[0], self._kick)
         self._cells_now = None
 
     def costs(self, terms: Terms) -> np.ndarray:
-        """Return the bodies of each task."""
+        """Return the bodies of each task: what it costs shows when it is done."""
         return np.diff(_cuts(terms)).astype(np.float64)
 
-    def add(
-        self, tasks: Iterable[int], partial: np.ndarray, ledger: np.ndarray
-    ) -> tuple[bool, np.ndarray]:
+    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
         """Write the near and far sums of tasks into zeros; see ``work.Work``."""
-        cells, bodies = self._built(), self._bodies
+        cells = self._built()
         wanted = self._wanted(cells, tasks)
         far, close = self._pairs(cells, wanted)
-        touched = np.zeros(bodies.key.size + 1, np.int64)
-        within = self._add_near(cells, close, partial[0], touched)
-        within = self._add_far(cells, far, wanted, partial[1]) and within
-        leaves = cells.leaves[wanted[cells.leaves]]
-        _mark(touched, cells, leaves)
-        ledger += partial[:, 3].sum()
-        ledger += partial[1, :3].sum()
-        return within, np.flatnonzero(np.cumsum(touched[:-1]))
+        named = wanted & (cells.children[: cells.count] == 0)
+        named[close[:, 0]] = named[close[:, 1]] = True
+        leaves, touched = np.flatnonzero(named), no_blocks(self._terms.bodies)
+        touch(touched, cells.first[leaves], cells.last[leaves])
+        lists = NearLists(self._bodies, cells, close) if len(close) else None
+        sources = Lists.by_sink(far, wanted)
+        within = self._add_near(cells, lists, partial[0])
+        within = self._add_far(cells, sources, wanted, partial[1]) and within
+        ledger += look_at(partial, self.source, touched)[3]
+        return Added(within, touched, self._costs(tasks, sources, lists))
 
-    def settle(self, total: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
+    def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
-        sums = total[0] + total[1]
-        residual = return_residual(sums[:3], self._bodies.source, self._bodies.alone)
-        found = np.empty_like(sums)
-        found[:, self._bodies.order] = sums
-        return found, residual
+        sums = np.add(total[0], total[1], out=total[0])
+        residual = return_residual(
+            sums[:3], self._bodies.source, alone_in_their_places(self._bodies.x)
+        )
+        put_back(self._order, sums, k_q, u_q)
+        return residual
 
     def _built(self) -> Cells:
         """Return the tree, built once for these positions."""
         with self._lock:
             if self._cells_now is None:
-                self._cells_now = self._cells(self._bodies)
-                self._rows = self._moments(self._bodies, self._cells_now)
+                self._cells_now = cells = self._cells(self._bodies)
+                self._rows = self._moments(self._bodies, cells)
+                first = cells.first[: cells.count]
+                self._task_of = np.searchsorted(_cuts(self._terms), first, side="right") - 1
+                if self._fields.shape[0] < cells.count:
+                    self._fields = np.zeros((2 * cells.count, self._tables.terms))
             return self._cells_now
 
-    def _wanted(self, cells: Cells, tasks: Iterable[int]) -> np.ndarray:
+    def _wanted(self, cells: Cells, tasks: Sequence[int]) -> np.ndarray:
         """Mark the tasks' leaves, those whose first body is in the task's run, and all above."""
-        cuts = _cuts(self._terms)
-        mine = np.zeros(len(cuts) - 1, np.bool_)
+        mine = np.zeros(len(self.costs(self._terms)), np.bool_)
         mine[list(tasks)] = True
-        task_of = np.searchsorted(cuts, cells.first[cells.leaves], side="right") - 1
-        wanted = np.zeros(cells.count, np.bool_)
-        wanted[cells.leaves] = mine[task_of]
+        wanted = mine[self._task_of] & (cells.children[: cells.count] == 0)
         want_upward(cells.count, cells.parent, wanted)
         return wanted
 
-    def _add_near(
-        self, cells: Cells, pairs: np.ndarray, sums: np.ndarray, touched: np.ndarray
-    ) -> bool:
-        # Not np.unique, which sorts: 10 ms of an evaluation's 300.
-        named = np.zeros(cells.count, np.bool_)
-        named[pairs] = True
-        _mark(touched, cells, np.flatnonzero(named))
-        if not len(pairs):
-            return True
-        lists = NearLists(self._bodies, cells, pairs)
-        return self._near(self._bodies, cells, lists, self._kick, sums)
+    def _costs(
+        self, tasks: Sequence[int], far: Lists, close: NearLists | None
+    ) -> tuple[float, ...]:
+        """Return what tasks cost: what their cells and leaves are listed with."""
+        sources = -(-np.diff(far.offset) // LANES) * _SOURCES_COST
+        found = _BODY_COST * self.costs(self._terms)
+        found += np.bincount(self._task_of, sources, found.size)
+        if close is not None:
+            place = self._task_of[close.leaves]
+            found += np.bincount(place, close.work, found.size)
+        return tuple(found[list(tasks)].tolist())
 
-    def _add_far(
-        self, cells: Cells, pairs: np.ndarray, wanted: np.ndarray, sums: np.ndarray
-    ) -> bool:
+    def _add_near(self, cells: Cells, lists: NearLists | None, sums: np.ndarray) -> bool:
+        return lists is None or self._near(self._bodies, cells, lists, self._kick, sums)
+
+    def _add_far(self, cells: Cells, lists: Lists, wanted: np.ndarray, sums: np.ndarray) -> bool:
         """Sum the fields of the wanted cells, and let them down to the bodies in a tree of these
         cells alone.
         """
         own = np.flatnonzero(wanted)
         if not own.size:
             return True
-        fields = np.zeros((cells.count, self._tables.terms))
-        self._far(self._bodies, cells, self._rows, Lists.by_sink(pairs, wanted), fields)
-        return self._downward(
-            self._bodies, _only(cells, own), fields[own], self._kick, sums[:3], sums[3]
-        )
+        fields = self._fields[: cells.count]
+        self._far(self._bodies, cells, self._rows, lists, fields)
+        some = fields[own]
+        # Zeros again: all of it anew for a single task takes longer than the task.
+        fields[own] = 0.0
+        return self._downward(self._bodies, _only(cells, own), some, self._kick, sums[:3], sums[3])
 
 
 def _cuts(terms: Terms) -> np.ndarray:
@@ -148,9 +170,3 @@ def _only(cells: Cells, own: np.ndarray) -> Cells:
     for name in ("first", "last", "centre"):
         setattr(found, name, np.ascontiguousarray(getattr(cells, name)[own]))
     return found
-
-
-def _mark(touched: np.ndarray, cells: Cells, leaves: np.ndarray) -> None:
-    """Count the leaves' bodies up, as steps to be summed."""
-    np.add.at(touched, cells.first[leaves], 1)
-    np.add.at(touched, cells.last[leaves], -1)

@@ -21,9 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from simulation.engine.distribution.arena import Arena, create_arena
+from simulation.engine.distribution.balance import add_touched
 from simulation.engine.distribution.links import Links
 from simulation.engine.distribution.protocol import (
     Answer,
+    Bodies,
     Hello,
     Order,
     RanksLost,
@@ -31,7 +33,6 @@ from simulation.engine.distribution.protocol import (
 )
 from simulation.engine.distribution.transport import Setup
 from simulation.engine.errors import NoAnswer
-from simulation.engine.forces import Kick
 
 ROOT = Path(__file__).resolve().parents[3]
 # Importing takes 2 s, a first compilation some 10 s, each on a busy machine several times that.
@@ -77,10 +78,11 @@ class ProcessRanks:
         """The process of each rank that was started."""
         return {rank: process.pid for rank, process in self._processes.items()}
 
-    def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
-        """Share the positions, send the orders, wait for all."""
-        arena = self._arena_for(x.shape[1])
-        arena.x[:], arena.sink[:], arena.source[:] = x, kick.sink, kick.source
+    def prepare(self, orders: dict[int, Order], bodies: Bodies) -> dict[int, Answer]:
+        """Share the bodies, send the orders, wait for all."""
+        x, sink, source = bodies
+        arena = self._arena_for(sink.size)
+        arena.x[:], arena.sink[:], arena.source[:] = x, sink, source
         for rank, order in orders.items():
             self._links.send(rank, order)
         number = next(iter(orders.values())).number
@@ -90,14 +92,12 @@ class ProcessRanks:
         """Return what a rank left in the arena."""
         return None if self._arena is None else self._arena.partials[rank]
 
-    def combine(self, number: int, total: np.ndarray) -> None:
+    def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
         """Add up what the members left in the arena: it is there even if they are not."""
         assert self._arena is not None
-        first, *others = self.members
-        # Not np.sum over a list of ranks, which copies all partial sums first: six times as slow.
-        total[:] = self._arena.partials[first]
-        for rank in others:
-            total += self._arena.partials[rank]
+        total[:] = 0
+        for rank in self.members:
+            add_touched(self._arena.partials[rank], touched[rank], total)
 
     def isolate(self, rank: int) -> None:
         """Kill a rank."""

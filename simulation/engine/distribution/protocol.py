@@ -1,12 +1,14 @@
 """One evaluation of the forces as an agreement: prepare, verify, then commit on all or on none.
 
-1. *Prepare.* Each rank is given positions and its tasks. It sums its tasks into a *partial sum* and
-   answers with what that sum is worth: whether every pair lay within its range, what the kicks of
-   the bodies with mass sum to (exactly zero, or the rank is wrong), what potentials and far kicks
-   sum to in the array and in the ledger kept beside it, and a digest of each spot-checked task.
-2. *Verify.* The coordinator looks at every partial sum again and compares the digests of the two
-   ranks that computed a spot-checked task. Where they differ, every rank computes the task and the
-   majority of the ranks and the coordinator decides who was wrong.
+1. *Prepare.* Each rank is given the bodies, put in order once for all, and its tasks. It sums its
+   tasks into a *partial sum* and answers with what that sum is worth: which bodies it has touched,
+   whether every pair lay within its range, what the kicks of the bodies with mass sum to (exactly
+   zero, or the rank is wrong), what potentials and far kicks sum to in the array and in the ledger
+   kept beside it, and a digest of each spot-checked task.
+2. *Verify.* The coordinator looks again at every partial sum that it can reach, where it was
+   touched: nothing else of it is read. It compares the digests of the two ranks that
+   computed a spot-checked task. Where they differ, every rank computes the task and the majority of
+   the ranks and the coordinator decides who was wrong.
 3. *Commit.* Only when every partial sum is good are they added up. Until then nothing has changed:
    to roll back is to forget the partial sums, and the evaluation is done again by those that are
    left. A rank is left out when it died (*lost*) or was wrong (*isolated*).
@@ -29,8 +31,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from simulation.engine.distribution.balance import no_blocks
 from simulation.engine.forces import Kick
 from simulation.engine.requests import Request
+
+# x (3, N), sink and source (N,), in the order of the partial sums.
+Bodies = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,11 @@ class Terms:
             morton,
         )
 
+    def kick(self, bodies: Bodies) -> Kick:
+        """Return the kick of bodies under these terms."""
+        _, sink, source = bodies
+        return Kick(sink, source, self.softening2, self.potential_per_charge, self.pair_bits)
+
 
 @dataclass(frozen=True)
 class Order:
@@ -93,17 +106,35 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Added:
+    """What tasks came to: whether every pair lay within its range, which blocks of bodies were
+    touched (``balance``), and what each task cost, where that shows.
+    """
+
+    within: bool
+    touched: np.ndarray
+    costs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
     """Rank to coordinator: what its partial sum is worth."""
 
     number: int
     within: bool
+    blocks: bytes  # of bodies that it has touched, a bit each
     imbalance_q: tuple[int, int, int]
     rest_q: int  # potentials and far kicks, modulo 2^64, from the array
     ledger_q: int  # the same, kept beside it while summing
     digests: dict[int, str]
+    costs: dict[int, float]  # of tasks, where that shows only when they are done
     cpu_s: float
     wall_s: float
+
+    def touched(self, bodies: int) -> np.ndarray:
+        """Return which blocks of bodies it has touched; see ``balance``."""
+        bits = np.unpackbits(np.frombuffer(self.blocks, np.uint8))
+        return bits[: no_blocks(bodies).size].astype(np.bool_)
 
     def seen(self, imbalance_q: tuple[int, int, int], rest_q: int) -> Answer:
         """Return the answer with what the coordinator found in the partial sum, where it finds a

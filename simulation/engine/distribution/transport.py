@@ -10,13 +10,13 @@ import numpy as np
 
 from simulation.engine.distribution.protocol import (
     Answer,
+    Bodies,
     ForceLaw,
     Order,
     Sabotage,
     TransportUnavailable,
 )
 from simulation.engine.errors import BadRequest
-from simulation.engine.forces import Kick
 
 # In the environment of mpirun's ranks: the key that proves that they belong to a coordinator.
 KEY_VARIABLE = "AII_RANK_KEY"
@@ -48,14 +48,17 @@ class Transport(Protocol):
     def members(self) -> tuple[int, ...]:
         """The ranks that are left, in order."""
 
-    def prepare(self, orders: dict[int, Order], x: np.ndarray, kick: Kick) -> dict[int, Answer]:
+    def prepare(self, orders: dict[int, Order], bodies: Bodies) -> dict[int, Answer]:
         """Let ranks prepare; return all their answers."""
 
     def partial_sum(self, rank: int) -> np.ndarray | None:
         """Return a rank's partial sum where the coordinator can look at it."""
 
-    def combine(self, number: int, total: np.ndarray) -> None:
-        """Write the sum of all members' partial sums into ``total`` (parts, 4, N)."""
+    def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
+        """Write the sum of all members' partial sums into ``total`` (parts, 4, N).
+
+        ``touched``: the blocks of bodies that each has added to.
+        """
 
     def isolate(self, rank: int) -> None:
         """Leave a rank out for good."""

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
-from simulation.engine.distribution.balance import imbalance
-from simulation.engine.distribution.protocol import Answer, ForceLaw, Order, Sabotage, Terms
+from simulation.engine.distribution.balance import (
+    add_touched,
+    bodies_of,
+    look_at,
+    no_blocks,
+    touch,
+)
+from simulation.engine.distribution.protocol import (
+    Added,
+    Answer,
+    Bodies,
+    ForceLaw,
+    Order,
+    Sabotage,
+    Terms,
+)
 from simulation.engine.distribution.shares import Tiles
-from simulation.engine.fmm import tree
+from simulation.engine.fmm.arrays import morton_order, put_back, put_in_order
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import DirectSummation, PairSummation
 from simulation.engine.forces.images import PeriodicSummation
@@ -38,23 +52,23 @@ class Work(Protocol):
     def source(self) -> np.ndarray:
         """The bodies' sources, in the order of the partial sums."""
 
-    def begin(self, terms: Terms, x: np.ndarray, sink: np.ndarray, source: np.ndarray) -> None:
-        """Take the positions of an evaluation."""
+    def arrange(self, terms: Terms, x: np.ndarray, kick: Kick) -> Bodies:
+        """Return bodies in the order of the partial sums: done once, for all ranks."""
+
+    def begin(self, terms: Terms, bodies: Bodies) -> None:
+        """Take the bodies of an evaluation, in that order."""
 
     def costs(self, terms: Terms) -> np.ndarray:
-        """Return what each task costs, in any unit: pairs of bodies for direct summation."""
+        """Return about what each task costs, in any unit: pairs of bodies for direct summation."""
 
-    def add(
-        self, tasks: Iterable[int], partial: np.ndarray, ledger: np.ndarray
-    ) -> tuple[bool, np.ndarray]:
+    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
         """Add tasks to ``partial`` (parts, 4, N) int64, zeros so far, and what ``look_at`` calls
-        the rest to ``ledger`` (1,) too. Return whether every pair lay within its range, and which
-        bodies were touched.
+        the rest to ``ledger`` (1,) too.
         """
 
-    def settle(self, total: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Return kicks and potentials (4, N) of the sum of all partial sums, and the residual; the
-        bodies in the order in which they came.
+    def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
+        """Write kicks and potentials of the sum of all partial sums, which is overwritten, with
+        the bodies as they came; return the residual.
         """
 
 
@@ -73,32 +87,32 @@ class DirectWork:
     @property
     def source(self) -> np.ndarray:
         """The bodies' sources, in the order of the partial sums."""
-        return self._source
+        return self._kick.source
 
-    def begin(self, terms: Terms, x: np.ndarray, sink: np.ndarray, source: np.ndarray) -> None:
-        """Take the positions; put the bodies into Morton order where that is asked for."""
+    def arrange(self, terms: Terms, x: np.ndarray, kick: Kick) -> Bodies:
+        """Put the bodies into Morton order where that is asked for."""
+        self._order = None
+        if terms.morton:
+            self._order = morton_order(x, kick.source, kick.sink)
+            x, kick = put_in_order(self._order, x, kick)
+        return x, kick.sink, kick.source
+
+    def begin(self, terms: Terms, bodies: Bodies) -> None:
+        """Take the bodies."""
         self._terms = terms
-        self._order = _morton_order(x) if terms.morton else None
-        if self._order is None:
-            self._x, self._sink, self._source = x, sink, source
-        else:
-            self._x = np.ascontiguousarray(x[:, self._order])
-            self._sink, self._source = sink[self._order], source[self._order]
+        self._x, self._kick = bodies[0], terms.kick(bodies)
 
     def costs(self, terms: Terms) -> np.ndarray:
         """Return the pairs of each tile."""
         return Tiles.of(terms.bodies, terms.blocks_for).pairs
 
-    def add(
-        self, tasks: Iterable[int], partial: np.ndarray, ledger: np.ndarray
-    ) -> tuple[bool, np.ndarray]:
+    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
         """Add tiles; see ``tiles.add_tiles``. Each thread adds to sums of its own."""
         bounds = Tiles.of(self._terms.bodies, self._terms.blocks_for).bounds[list(tasks)]
-        touched = np.zeros(self._terms.bodies, np.bool_)
-        for a, b, c, d in bounds.tolist():
-            touched[a:b] = touched[c:d] = True
+        touched = no_blocks(self._terms.bodies)
+        touch(touched, bounds[:, ::2].ravel(), bounds[:, 1::2].ravel())
         if self._pool is None or len(bounds) < self._threads:
-            return self._add_tiles(bounds, partial, ledger), np.flatnonzero(touched)
+            return Added(self._add_tiles(bounds, partial, ledger), touched)
 
         def add(share: np.ndarray) -> tuple[bool, np.ndarray, np.ndarray]:
             own, kept = np.zeros_like(partial), np.zeros(1, np.int64)
@@ -110,26 +124,18 @@ class DirectWork:
             partial += own
             ledger += kept
             within = within and good
-        return within, np.flatnonzero(touched)
+        return Added(within, touched)
 
-    def settle(self, total: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Return the sum as it is: it is exact."""
+    def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
+        """Write the sum as it is: it is exact."""
         if self._order is None:
-            return total[0], (0, 0, 0)
-        found = np.empty_like(total[0])
-        found[:, self._order] = total[0]
-        return found, (0, 0, 0)
+            k_q[:], u_q[:] = total[0, :3], total[0, 3]
+        else:
+            put_back(self._order, total[0], k_q, u_q)
+        return 0, 0, 0
 
     def _add_tiles(self, bounds: np.ndarray, partial: np.ndarray, ledger: np.ndarray) -> bool:
-        terms = self._terms
-        kick = Kick(
-            self._sink,
-            self._source,
-            terms.softening2,
-            terms.potential_per_charge,
-            terms.pair_bits,
-        )
-        return self._summation.add_tiles(self._x, kick, bounds, partial[0], ledger)
+        return self._summation.add_tiles(self._x, self._kick, bounds, partial[0], ledger)
 
 
 class Desk:
@@ -142,66 +148,74 @@ class Desk:
         self._sabotage = sabotage
         self._alone = np.zeros((0, 4, 0), np.int64)
 
-    def prepare(
-        self, order: Order, x: np.ndarray, sink: np.ndarray, source: np.ndarray, partial: np.ndarray
-    ) -> Answer:
+    def prepare(self, order: Order, bodies: Bodies, partial: np.ndarray) -> Answer:
         """Write the order's partial sum (parts, 4, N) and say what it is worth."""
         begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
-        self._work.begin(order.terms, x, sink, source)
+        self._work.begin(order.terms, bodies)
         plain = [task for task in order.tasks if task not in order.shown]
         partial[:] = 0
         ledger = np.zeros(1, np.int64)
-        within, _ = self._work.add(plain, partial, ledger)
-        digests = {}
+        added = self._work.add(plain, partial, ledger)
+        within, touched, digests = added.within, added.touched, {}
+        costs = dict(zip(plain, added.costs, strict=False))
         for task in dict.fromkeys((*order.shown, *order.checked)):
             own = task in order.shown
             kept = ledger if own else np.zeros(1, np.int64)
-            good, digests[task] = self._do_alone(order, task, partial if own else None, kept)
-            within = within and (good or not own)
+            alone, digests[task] = self._do_alone(order, task, partial if own else None, kept)
+            costs.update(zip([task], alone.costs, strict=False))
+            if own:
+                within = within and alone.within
+                touched |= alone.touched
         for _ in plain:
             self._spoil_task(order, partial)
-        self._flip_bit(order, partial)
-        sums = look_at(partial, self._work.source)
+        self._flip_bit(order, partial, touched)
+        # All of it: over MPI all of it is added.
+        sums = look_at(partial, self._work.source, np.ones_like(touched))
         return Answer(
             order.number,
             within,
+            np.packbits(touched).tobytes(),
             (sums[0], sums[1], sums[2]),
             sums[3],
             (int(ledger[0]) + _HALF) % _WORD - _HALF,
             digests,
+            costs,
             time.process_time() - begun_cpu_s,
             time.perf_counter() - begun_s,
         )
 
     def _do_alone(
         self, order: Order, task: int, partial: np.ndarray | None, ledger: np.ndarray
-    ) -> tuple[bool, str]:
-        """Do a task on its own, add it to ``partial``, and return a digest of all its integers."""
+    ) -> tuple[Added, str]:
+        """Do a task on its own, add it to ``partial``, and digest all its integers."""
         shape = (self._work.parts, 4, order.terms.bodies)
         if self._alone.shape != shape:
             self._alone = np.zeros(shape, np.int64)
         alone = self._alone
-        within, touched = self._work.add([task], alone, ledger)
+        added = self._work.add([task], alone, ledger)
         self._spoil_task(order, alone)
-        sums = np.ascontiguousarray(alone[:, :, touched])
+        touched = bodies_of(added.touched, order.terms.bodies)
+        sums = np.take(alone, touched, axis=2)
         found = hashlib.blake2b(touched.data, digest_size=16)
         found.update(sums.data)
         if partial is not None:
-            partial[:, :, touched] += sums
+            add_touched(alone, added.touched, partial)
         alone[:, :, touched] = 0
-        return within, found.hexdigest()
+        return added, found.hexdigest()
 
     def warm_up(self) -> None:
         """Compile or load every kernel: a rank's first evaluation is then no slower than others."""
         x = np.random.default_rng(0).normal(size=(3, _WARM_BODIES))
         ones, parts = np.ones(_WARM_BODIES), self._work.parts
+        k_q, u_q = np.empty((3, _WARM_BODIES), np.int64), np.empty(_WARM_BODIES, np.int64)
         for morton in (False, True):
             terms = Terms(_WARM_BODIES, 0.01, 1.0, 50, parts, 2, morton)
             tasks = tuple(range(len(self._work.costs(terms))))
             order = Order(0, _NO_STEP, (0,), 0, terms, tasks, tasks[:1])
             room = np.empty((parts, 4, _WARM_BODIES), np.int64)
-            self.prepare(order, x, ones, ones, room)
-            self._work.settle(room)
+            bodies = self._work.arrange(terms, x, Kick(ones, ones, 0.01, 1.0, 50))
+            self.prepare(order, bodies, room)
+            self._work.settle(room, k_q, u_q)
 
     def is_sabotaged(self, order: Order, kind: str) -> bool:
         """Whether the drill wants this rank to go wrong in this way now."""
@@ -219,24 +233,12 @@ class Desk:
             pulled = np.argsort(-np.abs(sums[0, 0]), kind="stable")[:2]
             sums[0, 0, pulled] += (1, -1)
 
-    def _flip_bit(self, order: Order, partial: np.ndarray) -> None:
-        body = order.terms.bodies // 2
-        if self.is_sabotaged(order, "bit"):
-            partial[0, 0, body] ^= 1 << _FLIPPED_BIT
-        if self.is_sabotaged(order, "bit_of_rest"):
-            partial[-1, 2 if len(partial) > 1 else 3, body] ^= 1 << _FLIPPED_BIT
-
-
-def look_at(partial: np.ndarray, source: np.ndarray) -> tuple[int, int, int, int]:
-    """Return what the balancing kicks of bodies with mass sum to, and what all the rest does.
-
-    The rest, modulo 2^64, is potentials and the kicks of a far field.
-    """
-    sums = np.empty(4, np.int64)
-    imbalance(partial[0], source, sums)
-    x, y, z, _ = (int(value) for value in sums)
-    rest = int(partial[:, 3].sum()) + int(partial[1:, :3].sum())
-    return x, y, z, (rest + _HALF) % _WORD - _HALF
+    def _flip_bit(self, order: Order, partial: np.ndarray, touched: np.ndarray) -> None:
+        far, axis = len(partial) - 1, 2 if len(partial) > 1 else 3
+        for kind, place in (("bit", (0, 0)), ("bit_of_rest", (far, axis))):
+            if self.is_sabotaged(order, kind):
+                bodies = bodies_of(touched, order.terms.bodies)
+                partial[(*place, bodies[bodies.size // 2])] ^= 1 << _FLIPPED_BIT
 
 
 def make_work(law: ForceLaw, threads: int = 1) -> Work:
@@ -248,10 +250,3 @@ def make_work(law: ForceLaw, threads: int = 1) -> Work:
     if law.box is not None:
         return DirectWork(PeriodicSummation(law.box, law.softening_tu), threads)
     return DirectWork(DirectSummation(), threads)
-
-
-def _morton_order(x: np.ndarray) -> np.ndarray:
-    half = 2.0 ** (np.floor(np.log2(max(float(np.max(np.abs(x))), 1e-300))) + 1.0)
-    keys = np.empty(x.shape[1], np.uint64)
-    tree.morton_keys(x, half, keys)
-    return np.argsort(keys, kind="stable")

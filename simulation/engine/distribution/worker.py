@@ -19,7 +19,7 @@ import numpy as np
 
 from simulation.engine.distribution.arena import Arena
 from simulation.engine.distribution.links import BEAT, BEATS_IN_TIMEOUT
-from simulation.engine.distribution.protocol import Broken, Combine, Hello, Order
+from simulation.engine.distribution.protocol import Bodies, Broken, Combine, Hello, Order
 from simulation.engine.distribution.transport import Setup
 from simulation.engine.distribution.work import Desk, make_work
 
@@ -27,10 +27,8 @@ from simulation.engine.distribution.work import Desk, make_work
 class Plane(Protocol):
     """How arrays come to a rank and partial sums leave it. Each may raise ``BrokenPlane``."""
 
-    def receive(
-        self, order: Order, mailbox: Mailbox
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return positions, sinks, sources, and the room for the partial sum."""
+    def receive(self, order: Order, mailbox: Mailbox) -> tuple[Bodies, np.ndarray]:
+        """Return the bodies and the room for the partial sum."""
 
     def combine(self, order: Combine, mailbox: Mailbox) -> None:
         """Add up the partial sums of all members, and let the coordinator have the sum."""
@@ -80,15 +78,13 @@ class SharedMemory:
         self._descriptor, self._rank, self._setup = descriptor, rank, setup
         self._arena: Arena | None = None
 
-    def receive(
-        self, order: Order, mailbox: Mailbox
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def receive(self, order: Order, mailbox: Mailbox) -> tuple[Bodies, np.ndarray]:
         """Return the arena's arrays."""
         bodies, setup = order.terms.bodies, self._setup
         if self._arena is None or self._arena.bodies != bodies:
             self._arena = Arena(self._descriptor, bodies, setup.workers, setup.parts)
         arena = self._arena
-        return arena.x, arena.sink, arena.source, arena.partials[self._rank]
+        return (arena.x, arena.sink, arena.source), arena.partials[self._rank]
 
     def combine(self, order: Combine, mailbox: Mailbox) -> None:
         """Leave the partial sum where it is: the coordinator adds."""
@@ -113,9 +109,9 @@ def _serve(mailbox: Mailbox, plane: Plane, desk: Desk) -> None:
             elif isinstance(message, Order):
                 last = message
                 _go_wrong(desk, last, "stop", signal.SIGSTOP)
-                arrays = plane.receive(last, mailbox)
+                bodies, partial = plane.receive(last, mailbox)
                 _go_wrong(desk, last, "die", signal.SIGKILL)
-                mailbox.send(desk.prepare(last, *arrays))
+                mailbox.send(desk.prepare(last, bodies, partial))
                 _go_wrong(desk, last, "die_late", signal.SIGKILL)
         except BrokenPlane:
             mailbox.send(Broken(message.number))

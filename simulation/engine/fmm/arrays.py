@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,39 +19,67 @@ class SortedBodies:
     """The bodies in Morton order: as they are, and for the far field in units of their box.
 
     ``half`` the box: |``place``| <= 1, ``weight`` sums to at most 1; both by powers of two, so that
-    no bit depends on it. ``alone``: nobody else is in the same place.
+    no bit depends on it.
     """
 
     def __init__(self, x: np.ndarray, kick: Kick) -> None:
-        bodies = x.shape[1]
-        farthest = float(np.max(np.abs(x)))
-        self.half = half = math.ldexp(1.0, math.frexp(farthest)[1]) if farthest > 0.0 else 1.0
-        self.key = np.empty(bodies, np.uint64)
-        self.order = np.empty(bodies, np.int64)
-        tree.morton_keys(x, half, self.key)
-        tree.radix_sort(self.key, self.order, np.empty_like(self.key), np.empty_like(self.order))
-        if tree.longest_tie(self.key) > _TIES_MAX:
-            # By insertion many bodies of one key would take their square.
-            self.order = np.lexsort((kick.sink, kick.source, x[2], x[1], x[0], self._keys_of(x)))
-        else:
-            tree.break_ties(self.key, self.order, x, kick.source, kick.sink)
-        # Not x[:, order], which takes four times as long.
-        self.x = np.take(x, self.order, axis=1)
-        self.sink = kick.sink[self.order]
-        self.source = kick.source[self.order]
-        same = np.zeros(bodies + 1, np.bool_)
-        same[1:-1] = np.all(self.x[:, 1:] == self.x[:, :-1], axis=0)
-        self.alone = ~(same[1:] | same[:-1])
+        """Take bodies that are in that order; ``key`` (N,) are their Morton keys."""
+        self.x, self.sink, self.source = x, kick.sink, kick.source
+        self.half = _half_of(x)
+        self.key = np.empty(x.shape[1], np.uint64)
+        tree.morton_keys(x, self.half, self.key)
         unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
-        self.place = self.x / half
+        self.place = x / self.half
         self.weight = self.source / unit
-        self.softening2 = kick.softening2 / half**2
-        self.kick_of_far = unit / half**2
+        self.softening2 = kick.softening2 / self.half**2
+        self.kick_of_far = unit / self.half**2
 
-    def _keys_of(self, x: np.ndarray) -> np.ndarray:
-        keys = np.empty(x.shape[1], np.uint64)
-        tree.morton_keys(x, self.half, keys)
-        return keys
+
+def morton_order(x: np.ndarray, source: np.ndarray, sink: np.ndarray) -> np.ndarray:
+    """Return which body comes where: by Morton key, then by coordinates and charges."""
+    bodies, half = x.shape[1], _half_of(x)
+    key, order = np.empty(bodies, np.uint64), np.empty(bodies, np.int64)
+    tree.morton_keys(x, half, key)
+    unsorted = 0
+    if bodies <= 1 << tree.INDEX_BITS:
+        unsorted = tree.UNSORTED_BITS
+        tree.sort_prefixes(key, order)
+    if not unsorted or tree.longest_tie(key, unsorted) > _TIES_MAX:
+        unsorted = 0
+        tree.morton_keys(x, half, key)
+        tree.radix_sort(key, order, np.empty_like(key), np.empty_like(order))
+    if not unsorted and tree.longest_tie(key, unsorted) > _TIES_MAX:
+        # By insertion many bodies of one key would take their square.
+        tree.morton_keys(x, half, key)
+        return np.lexsort((sink, source, x[2], x[1], x[0], key))
+    tree.break_ties(key, order, x, source, sink, unsorted)
+    return order
+
+
+def put_in_order(order: np.ndarray, x: np.ndarray, kick: Kick) -> tuple[np.ndarray, Kick]:
+    """Return bodies and their charges in an order."""
+    # Not x[:, order], which takes four times as long.
+    found = np.take(x, order, axis=1)
+    return found, replace(kick, sink=kick.sink[order], source=kick.source[order])
+
+
+def put_back(order: np.ndarray, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> None:
+    """Write sorted kicks and potentials (4, N) to where the bodies came from."""
+    # Row by row: k_q[:, order] takes four times as long.
+    for row, kicks in zip((*k_q, u_q), total, strict=True):
+        row[order] = kicks
+
+
+def alone_in_their_places(x: np.ndarray) -> np.ndarray:
+    """Return which bodies (N,) of sorted ones share their place with nobody."""
+    same = np.zeros(x.shape[1] + 1, np.bool_)
+    same[1:-1] = np.all(x[:, 1:] == x[:, :-1], axis=0)
+    return ~(same[1:] | same[:-1])
+
+
+def _half_of(x: np.ndarray) -> float:
+    farthest = max(float(np.max(x)), -float(np.min(x)))
+    return math.ldexp(1.0, math.frexp(farthest)[1]) if farthest > 0.0 else 1.0
 
 
 class Cells:

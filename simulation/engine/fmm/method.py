@@ -13,7 +13,16 @@ import numpy as np
 
 from simulation.engine.errors import BadRequest
 from simulation.engine.fmm import near, passes, traversal, tree
-from simulation.engine.fmm.arrays import Cells, Lists, NearLists, SortedBodies
+from simulation.engine.fmm.arrays import (
+    Cells,
+    Lists,
+    NearLists,
+    SortedBodies,
+    alone_in_their_places,
+    morton_order,
+    put_back,
+    put_in_order,
+)
 from simulation.engine.fmm.far import row_length
 from simulation.engine.fmm.lanes import LANES
 from simulation.engine.fmm.presets import PRESETS
@@ -58,6 +67,8 @@ class FastMultipole:
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,) as integers; see ``Force``."""
         clock = _Clock()
+        order = morton_order(x, kick.source, kick.sink)
+        x, kick = put_in_order(order, x, kick)
         bodies = SortedBodies(x, kick)
         clock.lap("sort")
         cells = self._cells(bodies)
@@ -74,9 +85,8 @@ class FastMultipole:
         clock.lap("near")
         kicks, potentials = total[:3], total[3]
         within = self._downward(bodies, cells, fields, kick, kicks, potentials) and within
-        residual = return_residual(kicks, bodies.source, bodies.alone)
-        k_q[:, bodies.order] = kicks
-        u_q[bodies.order] = potentials
+        residual = return_residual(kicks, bodies.source, alone_in_their_places(x))
+        put_back(order, total, k_q, u_q)
         clock.lap("downward")
         return Evaluation(within, residual, clock.laps_s)
 

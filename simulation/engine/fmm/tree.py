@@ -20,6 +20,10 @@ LEVELS = 21
 _SMALLEST = -64
 _DIGIT_BITS = 11
 _DIGITS = 6
+# Of few enough bodies keys are sorted without their last bits, packed with their index.
+INDEX_BITS = 20
+UNSORTED_BITS = 19
+_PACKED_DIGITS = 4
 
 
 @kernel
@@ -74,7 +78,43 @@ def radix_sort(key, order, spare_key, spare_order):
 
 
 @kernel
-def _comes_before(x, source, sink, a, b):
+def sort_prefixes(key, order):
+    """Sort at most 2^INDEX_BITS keys (N,) uint64 by all but their last UNSORTED_BITS, in place, and
+    write where each was; stable. Half of what ``radix_sort`` moves, fewer times.
+    """
+    n = key.size
+    buckets = 1 << _DIGIT_BITS
+    counts = np.zeros((_PACKED_DIGITS, buckets), np.int64)
+    mask = nb.uint64(buckets - 1)
+    packed, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    for i in range(n):
+        prefix = key[i] >> nb.uint64(UNSORTED_BITS)
+        packed[i] = (prefix << nb.uint64(INDEX_BITS)) | nb.uint64(i)
+        for d in range(_PACKED_DIGITS):
+            counts[d, (prefix >> nb.uint64(d * _DIGIT_BITS)) & mask] += 1
+    for d in range(_PACKED_DIGITS):
+        shift = nb.uint64(INDEX_BITS + d * _DIGIT_BITS)
+        total = 0
+        for b in range(buckets):
+            here = counts[d, b]
+            counts[d, b] = total
+            total += here
+        for i in range(n):
+            b = (packed[i] >> shift) & mask
+            spare[counts[d, b]] = packed[i]
+            counts[d, b] += 1
+        packed, spare = spare, packed
+    for i in range(n):
+        order[i] = nb.int64(packed[i] & nb.uint64((1 << INDEX_BITS) - 1))
+        spare[i] = key[order[i]]
+    key[:] = spare
+
+
+@kernel
+def _comes_before(key, order, x, source, sink, j):
+    if key[j] != key[j - 1]:
+        return key[j] < key[j - 1]
+    a, b = order[j], order[j - 1]
     for axis in range(3):
         if x[axis, a] != x[axis, b]:
             return x[axis, a] < x[axis, b]
@@ -84,26 +124,31 @@ def _comes_before(x, source, sink, a, b):
 
 
 @kernel
-def longest_tie(key):
-    """Return how many bodies share the most common key of sorted ones."""
+def longest_tie(key, unsorted):
+    """Return how many bodies share the most common key, but for its last bits, of sorted ones."""
     longest, here = 1, 1
+    bits = nb.uint64(unsorted)
     for i in range(1, key.size):
-        here = here + 1 if key[i] == key[i - 1] else 1
+        here = here + 1 if key[i] >> bits == key[i - 1] >> bits else 1
         longest = max(longest, here)
     return longest
 
 
 @kernel
-def break_ties(key, order, x, source, sink):
-    """Order bodies of one key by coordinates and charges, in place (insertion sort of each run)."""
+def break_ties(key, order, x, source, sink, unsorted):
+    """Order bodies whose keys are alike but for their last bits by all of it, by coordinates and
+    charges, in place (insertion sort of each run).
+    """
+    bits = nb.uint64(unsorted)
     for i in range(1, key.size):
         j = i
         while (
             j > 0
-            and key[j - 1] == key[j]
-            and _comes_before(x, source, sink, order[j], order[j - 1])
+            and key[j - 1] >> bits == key[j] >> bits
+            and _comes_before(key, order, x, source, sink, j)
         ):
             order[j - 1], order[j] = order[j], order[j - 1]
+            key[j - 1], key[j] = key[j], key[j - 1]
             j -= 1
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from simulation import engine
 from simulation.engine import OutOfRange
-from simulation.engine.fmm import FastMultipole, method
+from simulation.engine.fmm import FastMultipole, method, tree
+from simulation.engine.fmm.arrays import morton_order
 from simulation.engine.forces import Kick
 from simulation.engine.forces.direct import DirectSummation
 from tests.simulation.engine.multipole_cases import (
@@ -24,6 +25,26 @@ from tests.simulation.engine.multipole_cases import (
     rms,
     total,
 )
+
+
+class TestOrder:
+    @pytest.mark.parametrize("many", [20, 200])
+    @pytest.mark.parametrize("width", [0.1, 1e-5, 1e-7, 0.0])
+    def test_is_by_key_then_by_coordinates_and_charges(self, many, width):
+        """Bodies of one place, of one key, and of keys that differ in their last bits alone."""
+        random = np.random.default_rng(many)
+        x = np.concatenate(
+            [random.uniform(-0.9, 0.9, (3, 400)), 0.3 + width * random.normal(size=(3, many))], 1
+        )
+        x[:, 0] = 0.95
+        source = random.integers(0, 3, 400 + many).astype(float)
+        sink = source + random.integers(0, 2, 400 + many)
+        key = np.empty(400 + many, np.uint64)
+        tree.morton_keys(x, 1.0, key)
+
+        found = morton_order(x, source, sink)
+
+        np.testing.assert_array_equal(found, np.lexsort((sink, source, x[2], x[1], x[0], key)))
 
 
 class TestAccuracy:

@@ -5,7 +5,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulation.engine.distribution import balance
 from simulation.engine.distribution.shares import Speeds, Tiles, deal, spot_checks
+
+
+class TestTouched:
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.integers(1, 500),
+        st.lists(st.tuples(st.integers(0, 499), st.integers(1, 200)), max_size=9),
+        st.integers(0, 2**32 - 1),
+    )
+    def test_only_blocks_that_are_touched_count(self, bodies, runs, seed):
+        random = np.random.default_rng(seed)
+        first = np.array([begin % bodies for begin, _ in runs], np.int64)
+        last = np.minimum(first + [many for _, many in runs], bodies).astype(np.int64)
+        touched = balance.no_blocks(bodies)
+        balance.touch(touched, first, last)
+        own = np.zeros(bodies, np.bool_)
+        for begin, end in zip(first, last, strict=True):
+            own[
+                begin // balance.BLOCK * balance.BLOCK : -(-end // balance.BLOCK) * balance.BLOCK
+            ] = True
+        np.testing.assert_array_equal(balance.bodies_of(touched, bodies), np.flatnonzero(own))
+
+        partial = random.integers(-(2**50), 2**50, (2, 4, bodies))
+        source = random.integers(0, 2, bodies).astype(float)
+        total = np.ones_like(partial)
+        balance.add_touched(partial, touched, total)
+        np.testing.assert_array_equal(total, np.where(own, partial + 1, 1))
+        *kicks, rest = balance.look_at(partial, source, touched)
+        heavy = own & (source > 0.0)
+        assert kicks == [int(np.sum(partial[0, axis, heavy])) for axis in range(3)]
+        assert rest == int(np.sum(partial[0, 3, own]) + np.sum(partial[1][:, own]))
 
 
 class TestShares:
@@ -20,6 +52,8 @@ class TestShares:
         speed = {rank: 1.0 + rank for rank in range(ranks)}
         dealt = deal(strategy, np.array(costs), tuple(range(ranks)), speed, in_runs=in_runs)
         assert sorted(task for tasks in dealt.values() for task in tasks) == list(range(len(costs)))
+        if in_runs and len(costs) >= ranks:
+            assert all(dealt.values())
 
     def test_load_follows_measured_speed(self):
         costs = np.ones(300)
