@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
@@ -24,26 +22,20 @@ from simulation.engine.fmm.arrays import (
     put_in_order,
 )
 from simulation.engine.fmm.far import row_length
-from simulation.engine.fmm.lanes import LANES
 from simulation.engine.fmm.presets import PRESETS
 from simulation.engine.fmm.residual import return_residual
-from simulation.engine.fmm.strengths import strengths
 from simulation.engine.fmm.tables import Tables, tables
+from simulation.engine.fmm.tree_maker import TreeMaker
 from simulation.engine.forces import Evaluation, Kick
 
-# Bodies that share one estimate of how strongly all others pull: a part of all, in these bounds.
-_STRENGTH_PART, _STRENGTH_MIN, _STRENGTH_MAX = 200, 128, 512
 # The part of the accuracy that the near field in single precision may take.
 _NEAR_SHARE = 0.5
-# The centre and size of the cell that lanes without a source point at: outside the box.
-_NOWHERE = (4.0, 0.0, 0.0, 1.0)
-_PARTS_OF_A_THREAD = 8
 # The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
 _CUT, _UNITS = 64, 32
 _NO_PAIRS = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
 
 
-class FastMultipole:
+class FastMultipole(TreeMaker):
     """A ``Force`` in O(N). ``accuracy`` names a preset by the rms relative error it guarantees.
 
     It keeps room between evaluations: one for each run.
@@ -56,12 +48,9 @@ class FastMultipole:
         if accuracy not in PRESETS:
             offered = ", ".join(f"{known:g}" for known in PRESETS)
             raise BadRequest(f"The accuracy of fmm is one of {offered}, not {str(accuracy)[:40]}.")
-        self.preset = PRESETS[accuracy]
+        super().__init__(PRESETS[accuracy], threads)
         self._accuracy = accuracy
-        self.threads = threads
-        self._pool: ThreadPoolExecutor | None = None
         # Room that was enough last time.
-        self._cells_max = 64
         self._room = [_NO_PAIRS] * _UNITS
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
@@ -93,93 +82,6 @@ class FastMultipole:
     @property
     def _tables(self) -> Tables:
         return tables(self.preset.order)
-
-    def _cells(self, bodies: SortedBodies) -> Cells:
-        """Return the tree, its wide leaves split; see ``_widths_wanted``."""
-        while True:
-            cells = Cells(max(self._cells_max, bodies.key.size // self.preset.leaf_size))
-            if self._build(bodies, cells):
-                cells.centre[cells.count] = _NOWHERE
-                cells.tabulate()
-                cells.pack(bodies)
-                return cells
-            self._cells_max = 2 * len(cells.first)
-
-    def _build(self, bodies: SortedBodies, cells: Cells) -> bool:
-        shape = (cells.first, cells.last, cells.level, cells.child, cells.children, cells.parent)
-        cells.count = tree.build_cells(bodies.key, self.preset.leaf_size, *shape)
-        if cells.count < 0:
-            return False
-        self._place(bodies, cells)
-        self._strengths(bodies, cells)
-        wanted = self._levels_wanted(bodies, cells)
-        count = tree.split_wide_leaves(bodies.key, wanted, cells.strength, cells.count, *shape)
-        if count != cells.count:
-            if count < 0:
-                return False
-            cells.count = count
-            self._place(bodies, cells)
-        traversal.weakest_upward(cells.count, cells.child, cells.children, cells.strength)
-        return True
-
-    def _place(self, bodies: SortedBodies, cells: Cells) -> None:
-        tree.place_cells(
-            cells.count,
-            cells.first,
-            cells.last,
-            cells.child,
-            cells.children,
-            bodies.place,
-            bodies.weight,
-            cells.centre,
-            cells.charge,
-            cells.radius,
-        )
-        cells.leaves = np.flatnonzero(cells.children[: cells.count] == 0)
-
-    def _strengths(self, bodies: SortedBodies, cells: Cells) -> None:
-        """Write the strength at each leaf: that of the largest cell of few bodies around it."""
-        most = min(max(bodies.key.size // _STRENGTH_PART, _STRENGTH_MIN), _STRENGTH_MAX)
-        size = cells.last[: cells.count] - cells.first[: cells.count]
-        above = size[cells.parent[: cells.count]]
-        above[0] = size[0] + most
-        few = (size <= most) & (above > most)
-        chosen = np.flatnonzero(few | ((cells.children[: cells.count] == 0) & (size > most)))
-        chosen = chosen[np.argsort(cells.first[chosen])]
-
-        def some(begin: int, end: int) -> None:
-            strengths(
-                begin,
-                end,
-                chosen,
-                cells.child,
-                cells.children,
-                cells.centre,
-                cells.charge,
-                cells.radius,
-                bodies.softening2,
-                cells.strength,
-            )
-
-        self._share_out(some, np.arange(-(-chosen.size // LANES) + 1))
-        traversal.strengths_downward(
-            cells.count, cells.first, cells.last, cells.parent, most, cells.strength
-        )
-
-    def _levels_wanted(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
-        """Return the level at which each leaf is no wider than a share of its distance.
-
-        Far out, sqrt(charge / strength) is the distance from the bulk; a leaf about as wide would
-        see all of it under one bad angle.
-        """
-        wanted = np.zeros(cells.count, np.int32)
-        leaves = cells.leaves[cells.strength[cells.leaves] > 0.0]
-        width = self.preset.widest * np.sqrt(cells.charge[0] / cells.strength[leaves])
-        # The least level whose cells, 2 / 2^level wide, are no wider. Not log2, which may round
-        # another way on another processor.
-        share, exponent = np.frexp(2.0 / width)
-        wanted[leaves] = np.clip(exponent - (share == 0.5), 0, tree.LEVELS)
-        return wanted
 
     def _moments(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
         """Return the rows of multipoles of all cells, and one of zeros after the last."""
@@ -380,21 +282,6 @@ class FastMultipole:
 
         self._share_out(leaves, np.arange(cells.count + 1))
         return all(within)
-
-    def _share_out(self, work: Callable[[int, int], None], cost: np.ndarray) -> None:
-        """Call ``work(begin, end)`` on parts of about equal cost (cumulative, from 0)."""
-        items = len(cost) - 1
-        if self.threads == 1:
-            work(0, items)
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="multipole")
-        parts = self.threads * _PARTS_OF_A_THREAD
-        wanted = np.linspace(0, float(cost[-1]), parts + 1)[1:-1]
-        cuts = [0, *(int(cut) for cut in np.searchsorted(cost, wanted)), items]
-        pairs = [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
-        for task in [self._pool.submit(work, a, b) for a, b in pairs]:
-            task.result()
 
 
 class _Clock:

@@ -24,41 +24,6 @@ CHILDREN = 8
 
 
 @kernel
-def strengths(begin, end, chosen, child, children, centre, charge, radius, softening2, strength):
-    """Write about how strongly all bodies pull at the far side of chosen cells, from monopoles.
-
-    A cell is opened within its radius: some 10 % are good enough. O(log N) a cell.
-    """
-    stack = np.empty(_STACK, np.int64)
-    for at in range(begin, end):
-        leaf = chosen[at]
-        ax, ay, az = 0.0, 0.0, 0.0
-        stack[0] = 0
-        waiting = 1
-        while waiting:
-            waiting -= 1
-            c = stack[waiting]
-            dx = centre[c, 0] - centre[leaf, 0]
-            dy = centre[c, 1] - centre[leaf, 1]
-            dz = centre[c, 2] - centre[leaf, 2]
-            r2 = dx * dx + dy * dy + dz * dz
-            reach = radius[c]
-            if r2 > reach * reach or children[c] == 0:
-                r = np.sqrt(r2)
-                away2 = (r + radius[leaf]) * (r + radius[leaf]) + softening2
-                if r > 0.0:
-                    pull = charge[c] / (away2 * r)
-                    ax += pull * dx
-                    ay += pull * dy
-                    az += pull * dz
-            else:
-                for k in range(child[c], child[c] + children[c]):
-                    stack[waiting] = k
-                    waiting += 1
-        strength[leaf] = np.sqrt(ax * ax + ay * ay + az * az)
-
-
-@kernel
 def strengths_downward(cells, first, last, parent, bodies, strength):
     """Give the strength of the largest cells of at most ``bodies`` to all within them."""
     for c in range(1, cells):
