@@ -290,7 +290,8 @@ class DistributedForce:
             for task, cost in answer.costs.items():
                 costs[task] = cost
             done = float(np.sum(costs[list(order.tasks + order.checked)]))
-            self._speeds.note(rank, done, answer.wall_s)
+            # Not the clock's: where ranks share processors, all seem to take as long as all do.
+            self._speeds.note(rank, done, answer.cpu_s)
             report.cpu_s[rank] = report.cpu_s.get(rank, 0.0) + answer.cpu_s
         if report.transport == "in_process":
             own_cpu_s -= sum(answer.cpu_s for answer in answers.values())

@@ -58,7 +58,7 @@ class MultipoleWork(FastMultipole):
     @property
     def source(self) -> np.ndarray:
         """The bodies' sources, in the order of the partial sums."""
-        return self._bodies.source
+        return self._kick.source
 
     def arrange(self, terms: Terms, x: np.ndarray, kick: Kick) -> Bodies:
         """Put the bodies into Morton order."""
@@ -69,8 +69,7 @@ class MultipoleWork(FastMultipole):
     def begin(self, terms: Terms, bodies: Bodies) -> None:
         """Take the bodies; the tree is built when a task needs it."""
         self._terms = terms
-        self._kick = terms.kick(bodies)
-        self._bodies = SortedBodies(bodies[0], self._kick)
+        self._x, self._kick = bodies[0], terms.kick(bodies)
         self._cells_now = None
 
     def costs(self, terms: Terms) -> np.ndarray:
@@ -96,9 +95,7 @@ class MultipoleWork(FastMultipole):
     def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
         sums = np.add(total[0], total[1], out=total[0])
-        residual = return_residual(
-            sums[:3], self._bodies.source, alone_in_their_places(self._bodies.x)
-        )
+        residual = return_residual(sums[:3], self.source, alone_in_their_places(self._x))
         put_back(self._order, sums, k_q, u_q)
         return residual
 
@@ -106,6 +103,7 @@ class MultipoleWork(FastMultipole):
         """Return the tree, built once for these positions."""
         with self._lock:
             if self._cells_now is None:
+                self._bodies = SortedBodies(self._x, self._kick)
                 self._cells_now = cells = self._cells(self._bodies)
                 self._rows = self._moments(self._bodies, cells)
                 first = cells.first[: cells.count]

@@ -96,7 +96,9 @@ def _runs(
 
 
 class Speeds:
-    """How fast each rank was, in cost a second: the mean of all evaluations, of late ones more."""
+    """How fast each rank was, in cost a second of its processor: the mean of all evaluations, of
+    late ones more.
+    """
 
     def __init__(self) -> None:
         self._now: dict[int, float] = {}

@@ -141,24 +141,28 @@ class FastMultipole(TreeMaker):
         found: list[tuple[np.ndarray, np.ndarray]] = [_NO_PAIRS] * _UNITS
 
         def units(begin: int, end: int) -> None:
-            for unit in range(begin, end):
-                found[unit] = self._find_pairs(cells, wanted, unit, starts[unit::_UNITS])
+            found[begin] = self._find_pairs(cells, wanted, begin, end, starts)
 
         # The units, and with them the order of the lists, are the same for any number of threads.
         self._share_out(units, np.arange(_UNITS + 1))
+        if self.threads == 1:
+            return found[0]
         far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
         return far, close
 
     def _find_pairs(
-        self, cells: Cells, wanted: np.ndarray, unit: int, starts: np.ndarray
+        self, cells: Cells, wanted: np.ndarray, begin: int, end: int, starts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         preset = self.preset
         delta = preset.delta_of(int(cells.last[0]))
         law = (preset.order, delta, preset.opening**2, preset.direct)
         while True:
-            far, close = self._room[unit]
-            many_far, many_close = traversal.find_pairs(
-                np.ascontiguousarray(starts),
+            far, close = self._room[begin]
+            many_far, many_close = traversal.pairs_of_units(
+                begin,
+                end,
+                _UNITS,
+                starts,
                 wanted,
                 cells.first,
                 cells.last,
@@ -172,7 +176,7 @@ class FastMultipole(TreeMaker):
             if many_far >= 0:
                 return far[:many_far], close[:many_close]
             room = max(1024, 4 * cells.count, 2 * len(far))
-            self._room[unit] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
+            self._room[begin] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
 
     def _far(
         self, bodies: SortedBodies, cells: Cells, rows: np.ndarray, lists: Lists, fields: np.ndarray

@@ -179,6 +179,34 @@ def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
 
 
 @kernel
+def pairs_of_units(
+    begin, end, units, starts, wanted, first, last, child, children, judged, law, far, near
+):
+    """Do what ``find_pairs`` does for the units begin <= unit < end, one after the other; each is
+    every ``units``-th of the starts.
+    """
+    many_far, many_near = 0, 0
+    for unit in range(begin, end):
+        more_far, more_near = find_pairs(
+            starts[unit::units].copy(),
+            wanted,
+            first,
+            last,
+            child,
+            children,
+            judged,
+            law,
+            far[many_far:],
+            near[many_near:],
+        )
+        if more_far < 0:
+            return -1, -1
+        many_far += more_far
+        many_near += more_near
+    return many_far, many_near
+
+
+@kernel
 def want_upward(cells, parent, wanted):
     """Mark every cell above a marked one; ``wanted`` (cells,) bool, parents before children."""
     for c in range(cells - 1, 0, -1):
