@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,9 +56,9 @@ def compile_many_bodies() -> None:
         engine.advance(state, 1, retrace=True)
 
 
-def compile_integrators() -> None:
+def compile_integrators(names: Iterable[str] = tuple(engine.INTEGRATORS)) -> None:
     """Compile or load what each of the other integrators adds."""
-    for name in engine.INTEGRATORS:
+    for name in names:
         state = engine.prepare("solar_system", steps=1, integrator=name)
         engine.advance(state, 1, retrace=state.is_reversible)
 
@@ -80,6 +80,18 @@ def compile_collisions_and_boxes() -> None:
         engine.advance(state, 1)
     state = engine.prepare("plummer", bodies=8, steps=1, boundary="periodic", box=128.0)
     engine.advance(state, 1, retrace=True)
+
+
+def compile_for(request: engine.Request) -> None:
+    """Compile or load what a run of this method needs beyond the defaults."""
+    if request.integrator != "leapfrog":
+        compile_integrators([request.integrator])
+    if request.force == "fmm":
+        compile_multipoles()
+    elif request.bodies >= FEW:
+        compile_many_bodies()
+    if request.collisions is not None or request.box is not None:
+        compile_collisions_and_boxes()
 
 
 LEAPFROG, MANY_BODIES = "leapfrog", "sums over many bodies"

@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connection
 
 from simulation import engine
+from simulation.compile_ahead import compile_for
 from simulation.cost import SAMPLE_EVERY, processes_of
 from simulation.engine import CheckpointDamaged, OutOfRange
 from simulation.engine.distribution import DistributedForce, NoAnswer, distribute
@@ -49,7 +50,9 @@ def execute_run(*, run_id: UUID, clock: Clock, node: str) -> None:
     """
     queued = Run.objects.filter(pk=run_id, state=Run.State.QUEUED).first()
     if queued is not None:
-        # Before the claim: while processes start, nobody waits for a sign of life.
+        # Before the claim: meanwhile nobody waits for a sign of life. On a new machine kernels take
+        # longer to compile than a worker may be silent.
+        compile_for(queued.engine_request)
         with open_force(queued) as force:
             run = claim_run(run_id=run_id, claimed_at=clock())
             if run is not None:

@@ -34,6 +34,44 @@ def test_every_method_that_is_offered_is_compiled(monkeypatch):
     assert said[-1].startswith("All kernels of the engine are ready")
 
 
+NOTHING_LEFT_TO_COMPILE = """
+from numba.core import event
+from simulation import compile_ahead, engine
+options = dict(steps=2, **{options})
+compile_ahead.compile_leapfrog()
+compile_ahead.compile_for(engine.check_request({scenario!r}, **options))
+with event.install_recorder("numba:compile") as seen:
+    state = engine.prepare({scenario!r}, **options)
+    engine.advance(state, 2, retrace=state.is_reversible)
+    engine.retrace(state, 0) if state.is_reversible else None
+print([found.data["dispatcher"].__name__ for _, found in seen.buffer if found.is_start])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "options"),
+    [
+        ("solar_system", {"integrator": "wisdom_holman"}),
+        ("plummer", {"bodies": 300}),
+        ("plummer", {"bodies": 3000, "force": "fmm"}),
+        ("plummer", {"bodies": 64, "collisions": "bounce", "radius": 1e-4}),
+        ("plummer", {"bodies": 64, "boundary": "periodic", "box": 128.0}),
+    ],
+    ids=["integrator", "many", "fmm", "collisions", "box"],
+)
+def test_what_a_run_needs_is_compiled_before_it_is_claimed(scenario, options, tmp_path):
+    code = NOTHING_LEFT_TO_COMPILE.format(scenario=scenario, options=options)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split("\n")[-2] == "[]"
+
+
 def test_the_default_comes_first():
     assert next(iter(compile_ahead.STAGES)) == "leapfrog"
 

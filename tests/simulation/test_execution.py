@@ -108,6 +108,21 @@ class TestSideBySide:
         assert found.digest_end == digest_of(5000)
         assert (Account.objects.count(), RunResult.objects.count()) == (1, 1)
 
+    def test_while_its_kernels_are_compiled_it_waits_and_is_not_taken_for_lost(
+        self, queued, monkeypatch
+    ):
+        run = queued("kepler", steps=5)
+        seen = []
+
+        def take_long(request):
+            services.reap_runs(reaped_at=timezone.now() + SILENCE)
+            seen.append((request.integrator, reread(run).state, reread(run).resumes))
+
+        monkeypatch.setattr("simulation.services.execution.compile_for", take_long)
+        execute(run)
+        assert seen == [("leapfrog", Run.State.QUEUED, 0)]
+        assert (reread(run).state, reread(run).attempt) == (Run.State.DONE, 1)
+
     def test_the_last_place_of_the_quota_is_given_once(self, queued):
         def ask(_):
             try:
