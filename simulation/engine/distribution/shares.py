@@ -22,7 +22,7 @@ TASKS_OF_A_RANK = 64
 # Shorter blocks than this cost more in loops than they save in balance.
 _BLOCK_MIN = 8
 # Shares follow the measured speeds when these have moved by more than this.
-_SPEED_MOVED = 0.1
+_SPEED_MOVED = 0.05
 # Of the last evaluation in a measured speed: one alone is off by a tenth on a busy machine.
 _LATE_WEIGHT = 0.125
 
