@@ -223,6 +223,9 @@ def list_phases(run: Run) -> list[Phase]:
             # Cut short, and yet its last verified state was stored.
             states[-1] = "done"
     notes = [""] * len(titles)
+    is_default = (run.integrator, run.force) == ("leapfrog", "direct")
+    if run.state == Run.State.QUEUED and not is_default:
+        notes[0] = "on a new machine its method is compiled first: up to a minute, once"
     if run.started_at:
         notes[1] = f"{count(run.step_done)} of {count(run.steps)} steps"
     return [Phase(*row) for row in zip(titles, states, notes, strict=True)]

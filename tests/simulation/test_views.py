@@ -75,6 +75,12 @@ class TestTheRunsPage:
         assert page.status_code == 200
         assert "Stop the run" in page.content.decode()
 
+    def test_a_waiting_run_says_that_its_method_may_have_to_be_compiled(self, client, queued):
+        said = "its method is compiled first"
+        assert said not in client.get(queued().get_absolute_url()).content.decode()
+        slow = queued("plummer", bodies=64, force="fmm")
+        assert said in client.get(slow.get_absolute_url()).content.decode()
+
     def test_says_law_expected_found_and_step_of_a_violation(self, client, executed):
         run = executed("kepler", fault=Fault("momentum", 50))
         text = client.get(run.get_absolute_url()).content.decode()
