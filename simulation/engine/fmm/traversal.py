@@ -78,15 +78,15 @@ def _judge(b, low, judged, order, delta, opening2, accepted):
 
 
 @kernel
-def _sort_out(b, low, count, cells, judged, wanted, law, room, waiting, many_far, many_near):
-    """Write the pairs of b with the cells low <= a < low + count to where they belong: far, near,
-    or waiting to be split. Returns how many there are of each.
+def _sort_out(b, low, count, given, many):
+    """Write the pairs of b with the cells low <= a < low + count to where they belong: waiting to
+    be split, far, or near. Takes and returns how many there are of each.
 
     Without a branch: each is written to all three, and counted in one.
     """
-    first, last, _, children = cells
-    far, near, stack, accepted = room
+    (first, last, _, children), judged, wanted, law, (far, near, stack, accepted) = given
     order, delta, opening2, direct = law
+    waiting, many_far, many_near = many
     _judge(b, low, judged, order, delta, opening2, accepted)
     bodies, b_leaf, b_wanted = nb.int64(last[b] - first[b]), children[b] == 0, wanted[b]
     for k in range(count):
@@ -122,60 +122,37 @@ def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
     if min(far.shape[0], near.shape[0]) < spare:
         return -1, -1
     stack = np.empty((_STACK + spare, 2), np.int32)
-    cells, room = (first, last, child, children), (far, near, stack, np.empty(CHILDREN))
-    waiting, many_far, many_near = 0, 0, 0
+    room = (far, near, stack, np.empty(CHILDREN))
+    given = ((first, last, child, children), judged, wanted, law, room)
+    many = (0, 0, 0)
     for s in range(starts.shape[0]):
         a, b = starts[s, 0], starts[s, 1]
         if a == b:
-            stack[waiting, 0], stack[waiting, 1] = a, a
-            waiting += 1
+            stack[many[0], 0], stack[many[0], 1] = a, a
+            many = (many[0] + 1, many[1], many[2])
         else:
-            waiting, many_far, many_near = _sort_out(
-                b, a, 1, cells, judged, wanted, law, room, waiting, many_far, many_near
-            )
-    while waiting:
+            many = _sort_out(b, a, 1, given, many)
+    while many[0]:
+        waiting, many_far, many_near = many
         if min(far.shape[0] - many_far, near.shape[0] - many_near) < CHILDREN * CHILDREN:
             return -1, -1
         waiting -= 1
         a, b = stack[waiting, 0], stack[waiting, 1]
         if a != b and (children[a] == 0 or (children[b] and judged[4, b] > judged[4, a])):
             a, b = b, a
+        many = (waiting, many_far, many_near)
         if a != b:
-            waiting, many_far, many_near = _sort_out(
-                b,
-                child[a],
-                children[a],
-                cells,
-                judged,
-                wanted,
-                law,
-                room,
-                waiting,
-                many_far,
-                many_near,
-            )
+            many = _sort_out(b, child[a], children[a], given, many)
         elif children[a] == 0:
             near[many_near, 0], near[many_near, 1] = a, a
-            many_near += nb.int64(wanted[a])
+            many = (waiting, many_far, many_near + nb.int64(wanted[a]))
         elif wanted[a]:
             end = child[a] + children[a]
             for i in range(child[a], end):
-                stack[waiting, 0], stack[waiting, 1] = i, i
-                waiting += 1
-                waiting, many_far, many_near = _sort_out(
-                    i,
-                    i + 1,
-                    end - i - 1,
-                    cells,
-                    judged,
-                    wanted,
-                    law,
-                    room,
-                    waiting,
-                    many_far,
-                    many_near,
-                )
-    return many_far, many_near
+                stack[many[0], 0], stack[many[0], 1] = i, i
+                many = (many[0] + 1, many[1], many[2])
+                many = _sort_out(i, i + 1, end - i - 1, given, many)
+    return many[1], many[2]
 
 
 @kernel
