@@ -16,7 +16,7 @@ class Preset:
 
     ``order`` of the expansions; ``delta`` of the acceptance (``traversal``) for 20 000 bodies; more
     bodies divide the error among more cells, so that it grows with their root (the rms error then
-    stays level from 2 048 to a million bodies: 0.5 to 0.9 of the accuracy, p99 about 3 times the
+    stays level from 2 048 to a million bodies: 0.4 to 0.95 of the accuracy, p99 about 3 times the
     rms). Cells are never expanded where the sum of their radii is over ``opening`` of their
     distance; a leaf is at most ``widest`` of its distance from the bulk wide and holds at most
     ``leaf_size`` bodies; two leaves of at most ``direct`` pairs are always summed directly.
