@@ -40,7 +40,6 @@ def claim_run(*, run_id: UUID, claimed_at: datetime) -> Run | None:
         heartbeat_at=claimed_at,
         started_at=Coalesce("started_at", Value(claimed_at)),
         attempt=F("attempt") + 1,
-        is_live=True,
     )
     if not claimed:
         return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
+
+from django.db import transaction
 
 from conservation import Status, worst
 from monitoring import services as monitoring
@@ -97,8 +100,12 @@ def publish(run: Run, numbers: Numbers, eta_s: float | None) -> None:
     monitoring.publish_run(run_id=str(run.pk), fields=describe(run, numbers, eta_s))
 
 
-def publish_row(run_id: UUID) -> None:
-    """Publish a run as its row stands."""
+def publish_row_on_commit(run: Run) -> None:
+    """Publish a run as its row stands once the current transaction has been committed."""
+    transaction.on_commit(partial(_publish_row, run.pk), robust=True)
+
+
+def _publish_row(run_id: UUID) -> None:
     run = Run.objects.get(pk=run_id)
     publish(run, numbers_of_summary(run.summary), None)
 

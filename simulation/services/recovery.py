@@ -70,6 +70,7 @@ def _take_up_again(run: Run, at: datetime) -> None:
         after={"step": run.step_done, "resumes": run.resumes},
         why="its worker fell silent",
     )
+    live.publish_row_on_commit(run)
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return None
 

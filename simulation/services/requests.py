@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -150,6 +149,7 @@ def request_run(
         requested_by_email=acting_user.email,
         sent_at=requested_at,
         approval_id=approval_id,
+        is_live=True,
     )
     note(
         who=acting_user,
@@ -162,6 +162,8 @@ def request_run(
             "approval": run.approval_id,
         },
     )
+    # Before the work is asked for: a quick worker publishes what is newer.
+    live.publish_row_on_commit(run)
     enqueue_on_commit("simulation.execute_run", run_id=str(run.pk))
     return run
 
@@ -317,5 +319,5 @@ def cancel_run(*, acting_user: User, run_id: UUID, cancelled_at: datetime) -> Ru
         )
     if run.state == Run.State.QUEUED:
         end_unattended(run, Run.State.CANCELLED, at=cancelled_at)
-    transaction.on_commit(partial(live.publish_row, run.pk), robust=True)
+    live.publish_row_on_commit(run)
     return run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -99,7 +98,7 @@ def end_run(run: Run, ending: Ending) -> None:
         monitoring.close_account(
             account_id=run.account_id, closed_at=ending.at, outcome=ending.state
         )
-    transaction.on_commit(partial(live.publish_row, run.pk), robust=True)
+    live.publish_row_on_commit(run)
 
 
 def end_unattended(run: Run, state: Run.State, *, at: datetime, failure: str = "") -> None:

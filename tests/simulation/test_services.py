@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from monitoring.live import read_state
 from monitoring.models import Account, Alert, Observation
 from simulation import engine, services
 from simulation.engine import Fault
@@ -114,6 +116,28 @@ class TestRequestRun:
             run = queued()
             assert sent == []
         assert sent == [("simulation.execute_run", "acme", {"run_id": str(run.pk)})]
+
+    def test_pages_see_it_waiting_before_a_worker_can_hear_of_it(
+        self, queued, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        seen = []
+        monkeypatch.setattr("tenants.tasks._send", lambda *_: seen.append(read_state("acme")[1]))
+        with django_capture_on_commit_callbacks(execute=True):
+            run = queued()
+        shown = seen[0][f"run.{run.pk}"]
+        assert (shown["state"], shown["step"]) == ("QUEUED", 0)
+        assert shown["sentence"] == describe_run(run)
+        assert f"run.{run.pk}" not in read_state("globex")[1]
+
+    def test_one_cancelled_while_it_waits_leaves_the_pages_a_while_later(
+        self, queued, operator, django_capture_on_commit_callbacks
+    ):
+        run = queued()
+        with django_capture_on_commit_callbacks(execute=True):
+            services.cancel_run(acting_user=operator, run_id=run.pk, cancelled_at=NOON)
+        assert read_state("acme")[1][f"run.{run.pk}"]["state"] == "CANCELLED"
+        services.reap_runs(reaped_at=NOON + timedelta(seconds=61))
+        assert f"run.{run.pk}" not in read_state("acme")[1]
 
 
 class TestTheTable:
