@@ -40,6 +40,7 @@ from simulation.engine.forces import Kick
 _TASK_BODIES = 64
 # What LANES far sources and a body cost, in pairs of near bodies (measured at preset 1e-4).
 _SOURCES_COST, _BODY_COST = 900.0, 100.0
+_ELSEWHERE = -1
 
 
 class MultipoleWork(FastMultipole):
@@ -54,6 +55,8 @@ class MultipoleWork(FastMultipole):
         self._lock = threading.Lock()
         self._cells_now: Cells | None = None
         self._fields = np.zeros((0, self._tables.terms))
+        # Near pairs and far sums of tasks that are done on their own.
+        self._apart: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def source(self) -> np.ndarray:
@@ -76,21 +79,43 @@ class MultipoleWork(FastMultipole):
         """Return the bodies of each task: what it costs shows when it is done."""
         return np.diff(_cuts(terms)).astype(np.float64)
 
-    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
-        """Write the near and far sums of tasks into zeros; see ``work.Work``."""
+    def add(
+        self, tasks: Sequence[int], apart: Sequence[int], partial: np.ndarray, ledger: np.ndarray
+    ) -> Added:
+        """Write the near and far sums of tasks into zeros; see ``work.Work``.
+
+        The cells that act on each other are found, and far fields summed, for all tasks at once.
+        """
         cells = self._built()
-        wanted = self._wanted(cells, tasks)
+        wanted = self._wanted(cells, (*tasks, *apart))
         far, close = self._pairs(cells, wanted)
-        named = wanted & (cells.children[: cells.count] == 0)
-        named[close[:, 0]] = named[close[:, 1]] = True
-        leaves, touched = np.flatnonzero(named), no_blocks(self._terms.bodies)
-        touch(touched, cells.first[leaves], cells.last[leaves])
-        lists = NearLists(self._bodies, cells, close) if len(close) else None
         sources = Lists.by_sink(far, wanted)
-        within = self._add_near(cells, lists, partial[0])
-        within = self._add_far(cells, sources, wanted, partial[1]) and within
+        within = self._add_far(cells, sources, wanted, partial[1])
+        lists = NearLists(self._bodies, cells, close)
+        costs = self._costs(sources, lists)
+        owner = self._task_of[_earlier(cells, close)]
+        self._apart = {}
+        for task in apart:
+            mine, run = owner == task, self._run_of(task)
+            self._apart[task] = (close[mine], partial[1, :, run].copy())
+            partial[1, :, run] = 0
+            owner[mine] = _ELSEWHERE
+        if apart:
+            close = close[owner != _ELSEWHERE]
+            lists = NearLists(self._bodies, cells, close)
+        within = self._add_near(cells, lists, partial[0]) and within
+        touched = self._touched(cells, tasks, close)
         ledger += look_at(partial, self.source, touched)[3]
-        return Added(within, touched, self._costs(tasks, sources, lists))
+        return Added(within, touched, {task: costs[task] for task in (*tasks, *apart)})
+
+    def add_apart(self, task: int, alone: np.ndarray, ledger: np.ndarray) -> Added:
+        """Add one task: its near pairs, and what ``add`` found from afar."""
+        cells, (close, far) = self._built(), self._apart[task]
+        alone[1, :, self._run_of(task)] = far
+        within = self._add_near(cells, NearLists(self._bodies, cells, close), alone[0])
+        touched = self._touched(cells, [task], close)
+        ledger += look_at(alone, self.source, touched)[3]
+        return Added(within, touched)
 
     def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
@@ -107,7 +132,10 @@ class MultipoleWork(FastMultipole):
                 self._cells_now = cells = self._cells(self._bodies)
                 self._rows = self._moments(self._bodies, cells)
                 first = cells.first[: cells.count]
-                self._task_of = np.searchsorted(_cuts(self._terms), first, side="right") - 1
+                cuts = _cuts(self._terms)
+                self._task_of = np.searchsorted(cuts, first, side="right") - 1
+                leaves = np.append(np.sort(cells.first[cells.leaves]), self._terms.bodies)
+                self._runs = leaves[np.searchsorted(leaves, cuts)]
                 if self._fields.shape[0] < cells.count:
                     self._fields = np.zeros((2 * cells.count, self._tables.terms))
             return self._cells_now
@@ -120,20 +148,31 @@ class MultipoleWork(FastMultipole):
         want_upward(cells.count, cells.parent, wanted)
         return wanted
 
-    def _costs(
-        self, tasks: Sequence[int], far: Lists, close: NearLists | None
-    ) -> tuple[float, ...]:
+    def _run_of(self, task: int) -> slice:
+        """Return the bodies of a task's leaves."""
+        return slice(*self._runs[task : task + 2].tolist())
+
+    def _touched(self, cells: Cells, tasks: Sequence[int], close: np.ndarray) -> np.ndarray:
+        """Return the blocks of bodies that tasks with these near pairs add to."""
+        named, touched = np.zeros(cells.count, np.bool_), no_blocks(self._terms.bodies)
+        named[close[:, 0]] = named[close[:, 1]] = True
+        leaves = np.flatnonzero(named)
+        touch(touched, cells.first[leaves], cells.last[leaves])
+        own = np.array(tasks, np.int64)
+        own = own[self._runs[own] < self._runs[own + 1]]
+        touch(touched, self._runs[own], self._runs[own + 1])
+        return touched
+
+    def _costs(self, far: Lists, close: NearLists) -> list[float]:
         """Return what tasks cost: what their cells and leaves are listed with."""
         sources = -(-np.diff(far.offset) // LANES) * _SOURCES_COST
         found = _BODY_COST * self.costs(self._terms)
         found += np.bincount(self._task_of, sources, found.size)
-        if close is not None:
-            place = self._task_of[close.leaves]
-            found += np.bincount(place, close.work, found.size)
-        return tuple(found[list(tasks)].tolist())
+        found += np.bincount(self._task_of[close.leaves], close.work, found.size)
+        return found.tolist()
 
-    def _add_near(self, cells: Cells, lists: NearLists | None, sums: np.ndarray) -> bool:
-        return lists is None or self._near(self._bodies, cells, lists, self._kick, sums)
+    def _add_near(self, cells: Cells, lists: NearLists, sums: np.ndarray) -> bool:
+        return self._near(self._bodies, cells, lists, self._kick, sums)
 
     def _add_far(self, cells: Cells, lists: Lists, wanted: np.ndarray, sums: np.ndarray) -> bool:
         """Sum the fields of the wanted cells, and let them down to the bodies in a tree of these
@@ -155,6 +194,12 @@ def _cuts(terms: Terms) -> np.ndarray:
     few = max(terms.blocks_for, terms.bodies // _TASK_BODIES)
     many = min(TASKS_OF_A_RANK * terms.blocks_for, few, terms.bodies)
     return terms.bodies * np.arange(many + 1, dtype=np.int64) // many
+
+
+def _earlier(cells: Cells, pairs: np.ndarray) -> np.ndarray:
+    """Return which leaf of each pair is first in Morton order: the pair is its task's."""
+    a, b = pairs.T
+    return np.where(cells.first[a] < cells.first[b], a, b)
 
 
 def _only(cells: Cells, own: np.ndarray) -> Cells:

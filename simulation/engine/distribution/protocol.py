@@ -108,12 +108,12 @@ class Order:
 @dataclass(frozen=True)
 class Added:
     """What tasks came to: whether every pair lay within its range, which blocks of bodies were
-    touched (``balance``), and what each task cost, where that shows.
+    touched (``balance``), and what each task costs, where that shows.
     """
 
     within: bool
     touched: np.ndarray
-    costs: tuple[float, ...] = ()
+    costs: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

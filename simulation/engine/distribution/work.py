@@ -61,10 +61,15 @@ class Work(Protocol):
     def costs(self, terms: Terms) -> np.ndarray:
         """Return about what each task costs, in any unit: pairs of bodies for direct summation."""
 
-    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
+    def add(
+        self, tasks: Sequence[int], apart: Sequence[int], partial: np.ndarray, ledger: np.ndarray
+    ) -> Added:
         """Add tasks to ``partial`` (parts, 4, N) int64, zeros so far, and what ``look_at`` calls
-        the rest to ``ledger`` (1,) too.
+        the rest to ``ledger`` (1,) too; make ready for others that will be done ``apart``.
         """
+
+    def add_apart(self, task: int, alone: np.ndarray, ledger: np.ndarray) -> Added:
+        """Add one task by itself in the same way."""
 
     def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Write kicks and potentials of the sum of all partial sums, which is overwritten, with
@@ -106,7 +111,9 @@ class DirectWork:
         """Return the pairs of each tile."""
         return Tiles.of(terms.bodies, terms.blocks_for).pairs
 
-    def add(self, tasks: Sequence[int], partial: np.ndarray, ledger: np.ndarray) -> Added:
+    def add(
+        self, tasks: Sequence[int], apart: Sequence[int], partial: np.ndarray, ledger: np.ndarray
+    ) -> Added:
         """Add tiles; see ``tiles.add_tiles``. Each thread adds to sums of its own."""
         bounds = Tiles.of(self._terms.bodies, self._terms.blocks_for).bounds[list(tasks)]
         touched = no_blocks(self._terms.bodies)
@@ -125,6 +132,10 @@ class DirectWork:
             ledger += kept
             within = within and good
         return Added(within, touched)
+
+    def add_apart(self, task: int, alone: np.ndarray, ledger: np.ndarray) -> Added:
+        """Add one tile."""
+        return self.add([task], (), alone, ledger)
 
     def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Write the sum as it is: it is exact."""
@@ -153,16 +164,15 @@ class Desk:
         begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
         self._work.begin(order.terms, bodies)
         plain = [task for task in order.tasks if task not in order.shown]
+        apart = list(dict.fromkeys((*order.shown, *order.checked)))
         partial[:] = 0
         ledger = np.zeros(1, np.int64)
-        added = self._work.add(plain, partial, ledger)
+        added = self._work.add(plain, apart, partial, ledger)
         within, touched, digests = added.within, added.touched, {}
-        costs = dict(zip(plain, added.costs, strict=False))
-        for task in dict.fromkeys((*order.shown, *order.checked)):
+        for task in apart:
             own = task in order.shown
             kept = ledger if own else np.zeros(1, np.int64)
             alone, digests[task] = self._do_alone(order, task, partial if own else None, kept)
-            costs.update(zip([task], alone.costs, strict=False))
             if own:
                 within = within and alone.within
                 touched |= alone.touched
@@ -179,7 +189,7 @@ class Desk:
             sums[3],
             (int(ledger[0]) + _HALF) % _WORD - _HALF,
             digests,
-            costs,
+            added.costs,
             time.process_time() - begun_cpu_s,
             time.perf_counter() - begun_s,
         )
@@ -192,7 +202,7 @@ class Desk:
         if self._alone.shape != shape:
             self._alone = np.zeros(shape, np.int64)
         alone = self._alone
-        added = self._work.add([task], alone, ledger)
+        added = self._work.add_apart(task, alone, ledger)
         self._spoil_task(order, alone)
         touched = bodies_of(added.touched, order.terms.bodies)
         sums = np.take(alone, touched, axis=2)
