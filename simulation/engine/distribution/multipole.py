@@ -40,7 +40,6 @@ from simulation.engine.forces import Kick
 _TASK_BODIES = 64
 # What LANES far sources and a body cost, in pairs of near bodies (measured at preset 1e-4).
 _SOURCES_COST, _BODY_COST = 900.0, 100.0
-_ELSEWHERE = -1
 
 
 class MultipoleWork(FastMultipole):
@@ -55,8 +54,8 @@ class MultipoleWork(FastMultipole):
         self._lock = threading.Lock()
         self._cells_now: Cells | None = None
         self._fields = np.zeros((0, self._tables.terms))
-        # Near pairs and far sums of tasks that are done on their own.
-        self._apart: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        # Near pairs, far sums and what is touched, of tasks that are done on their own.
+        self._apart: dict[int, tuple[NearLists, np.ndarray, np.ndarray]] = {}
 
     @property
     def source(self) -> np.ndarray:
@@ -91,29 +90,29 @@ class MultipoleWork(FastMultipole):
         far, close = self._pairs(cells, wanted)
         sources = Lists.by_sink(far, wanted)
         within = self._add_far(cells, sources, wanted, partial[1])
-        lists = NearLists(self._bodies, cells, close)
-        costs = self._costs(sources, lists)
-        owner = self._task_of[_earlier(cells, close)]
+        costs = self._costs_of_far(sources)
+        owner = self._task_of[close[:, 0]]
         self._apart = {}
         for task in apart:
             mine, run = owner == task, self._run_of(task)
-            self._apart[task] = (close[mine], partial[1, :, run].copy())
+            lists = NearLists(self._bodies, cells, close[mine])
+            costs[task] += float(np.sum(lists.work))
+            touched = self._touched(cells, [task], close[mine])
+            self._apart[task] = (lists, partial[1, :, run].copy(), touched)
             partial[1, :, run] = 0
-            owner[mine] = _ELSEWHERE
-        if apart:
-            close = close[owner != _ELSEWHERE]
-            lists = NearLists(self._bodies, cells, close)
+        rest = close[~np.isin(owner, apart)] if apart else close
+        lists = NearLists(self._bodies, cells, rest)
+        costs += np.bincount(self._task_of[lists.leaves], lists.work, costs.size)
         within = self._add_near(cells, lists, partial[0]) and within
-        touched = self._touched(cells, tasks, close)
+        touched = self._touched(cells, tasks, rest)
         ledger += look_at(partial, self.source, touched)[3]
         return Added(within, touched, {task: costs[task] for task in (*tasks, *apart)})
 
     def add_apart(self, task: int, alone: np.ndarray, ledger: np.ndarray) -> Added:
         """Add one task: its near pairs, and what ``add`` found from afar."""
-        cells, (close, far) = self._built(), self._apart[task]
+        cells, (lists, far, touched) = self._built(), self._apart[task]
         alone[1, :, self._run_of(task)] = far
-        within = self._add_near(cells, NearLists(self._bodies, cells, close), alone[0])
-        touched = self._touched(cells, [task], close)
+        within = self._add_near(cells, lists, alone[0])
         ledger += look_at(alone, self.source, touched)[3]
         return Added(within, touched)
 
@@ -163,13 +162,12 @@ class MultipoleWork(FastMultipole):
         touch(touched, self._runs[own], self._runs[own + 1])
         return touched
 
-    def _costs(self, far: Lists, close: NearLists) -> list[float]:
-        """Return what tasks cost: what their cells and leaves are listed with."""
+    def _costs_of_far(self, far: Lists) -> np.ndarray:
+        """Return what tasks cost without near pairs: what their cells are listed with."""
         sources = -(-np.diff(far.offset) // LANES) * _SOURCES_COST
         found = _BODY_COST * self.costs(self._terms)
         found += np.bincount(self._task_of, sources, found.size)
-        found += np.bincount(self._task_of[close.leaves], close.work, found.size)
-        return found.tolist()
+        return found
 
     def _add_near(self, cells: Cells, lists: NearLists, sums: np.ndarray) -> bool:
         return self._near(self._bodies, cells, lists, self._kick, sums)
@@ -194,12 +192,6 @@ def _cuts(terms: Terms) -> np.ndarray:
     few = max(terms.blocks_for, terms.bodies // _TASK_BODIES)
     many = min(TASKS_OF_A_RANK * terms.blocks_for, few, terms.bodies)
     return terms.bodies * np.arange(many + 1, dtype=np.int64) // many
-
-
-def _earlier(cells: Cells, pairs: np.ndarray) -> np.ndarray:
-    """Return which leaf of each pair is first in Morton order: the pair is its task's."""
-    a, b = pairs.T
-    return np.where(cells.first[a] < cells.first[b], a, b)
 
 
 def _only(cells: Cells, own: np.ndarray) -> Cells:

@@ -95,11 +95,12 @@ def _sort_out(b, low, count, given, many):
         few = leaves & (nb.int64(last[a] - first[a]) * bodies <= direct)
         apart = (accepted[k] > 0.0) & ~few
         either = wanted[a] | b_wanted
-        earlier = wanted[a] if first[a] < first[b] else b_wanted
+        a_first = first[a] < first[b]
+        one, other = (a, b) if a_first else (b, a)
         far[many_far, 0], far[many_far, 1] = a, b
         many_far += nb.int64(apart & either)
-        near[many_near, 0], near[many_near, 1] = a, b
-        many_near += nb.int64(leaves & ~apart & earlier)
+        near[many_near, 0], near[many_near, 1] = one, other
+        many_near += nb.int64(leaves & ~apart & wanted[one])
         stack[waiting, 0], stack[waiting, 1] = a, b
         waiting += nb.int64(~leaves & ~apart & either)
     return waiting, many_far, many_near
@@ -113,9 +114,10 @@ def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
 
     ``judged`` from ``tabulate``; ``law``: order (5 or 7), delta, opening^2, direct. Cells that have
     at most ``direct`` pairs of bodies are summed directly where both are leaves. Far pairs are
-    written where a cell of them is ``wanted`` (cells,) bool, near ones where the leaf that is first
-    in Morton order is, so that each belongs to one rank. Those that are left out leave the order of
-    all others as it is: far fields are sums of doubles. Returns (-1, -1) when ``far`` (F, 2) or
+    written where a cell of them is ``wanted`` (cells,) bool, near ones, the leaf that is first in
+    Morton order before the other, where that is wanted, so that each belongs to one rank. Those
+    that are left out leave the order of all others as it is: far fields are sums of doubles.
+    Returns (-1, -1) when ``far`` (F, 2) or
     ``near`` (K, 2) is too small.
     """
     spare = starts.shape[0] + CHILDREN * CHILDREN
