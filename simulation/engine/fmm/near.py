@@ -21,6 +21,7 @@ from simulation.engine.forces.tiles import (
     append_bodies,
     finish_row,
     make_room,
+    may_leave_range,
     round_up,
     set_sinks,
 )
@@ -77,7 +78,7 @@ def _add_row(c, cells, lists, both, bodies, law, partial, room):
     """
     near, sums, scratch, sinks, given = room
     (first, last), (offset, sources), (x, sink, _) = cells, lists, bodies
-    softening2, per_charge = law
+    softening2, per_charge, watched = law
     begin, end = first[c], last[c]
     seen = nb.int64(0)
     if _is_listed(c, lists):
@@ -90,11 +91,11 @@ def _add_row(c, cells, lists, both, bodies, law, partial, room):
             set_sinks(sinks, x, sink, i, end)
             if both:
                 seen |= few_rows_both(
-                    near, sums, scratch, some, stop, sinks, softening2, per_charge, given
+                    near, sums, scratch, some, stop, sinks, softening2, per_charge, watched, given
                 )
             else:
                 seen |= few_rows_one(
-                    near, sums, scratch, some, stop, sinks, softening2, per_charge, given
+                    near, sums, scratch, some, stop, sinks, softening2, per_charge, watched, given
                 )
             add_given(given, i, min(i + FEW_SINKS, end), partial)
     if both:
@@ -128,8 +129,9 @@ def add_near(
 
     ``cells``: first and last body of each; ``alike``: for each leaf the leaves whose pairs with it
     it computes for both sides, none of their bodies without mass; ``others``: those that act on it,
-    one way; each as offset and sources. ``bodies``, ``law`` as in ``tiles.add_tile``, in Morton
-    order; ``tree``: centres and strengths of the cells and the largest and least source in them;
+    one way; each as offset and sources. ``bodies`` as in ``tiles.add_tile``, in Morton order;
+    ``law``: softening2 and potential_per_charge; ``tree``: centres and strengths of the cells and
+    the largest and least source in them;
     ``quick``: packed bodies, their units, and half the side of the box; ``tolerance``: see
     ``quick.shifts_of``. ``partial`` (4, N) int64, added to. Returns True when every pair lay within
     its range.
@@ -142,6 +144,7 @@ def add_near(
         _columns_max(begin, end, leaves, first, last, others[0], others[1]),
     )
     room, quick_room = make_room(columns), make_quick_room(columns)
+    watched_law = (law[0], law[1], may_leave_range(bodies, law[0], law[1], pair_bits))
     for at in range(begin, end):
         c = leaves[at]
         many = _bodies_listed(c, cells, alike)
@@ -164,9 +167,9 @@ def add_near(
                     c, cells, alike, bodies, quick, centre, law, shifts, partial, quick_room
                 )
             else:
-                seen |= _add_row(c, cells, alike, True, bodies, law, partial, room)
+                seen |= _add_row(c, cells, alike, True, bodies, watched_law, partial, room)
         if others[0][c] < others[0][c + 1]:
-            seen |= _add_row(c, cells, others, False, bodies, law, partial, room)
+            seen |= _add_row(c, cells, others, False, bodies, watched_law, partial, room)
     return (seen & ~nb.int64(ROUNDER_BITS)) >> pair_bits == 0
 
 

@@ -235,7 +235,9 @@ def add_leaf_quickly(c, cells, lists, bodies, quick, centre, law, shifts, partia
         # whole vectors: what runs over the end of a row has no charge.
         for some in range(min(i - begin + FEW_SINKS, own), many, COLUMNS):
             stop = min(some + COLUMNS, many)
-            quick_rows_both(near, sums, scratch, some, stop, sinks, softening2, per_charge, given)
+            quick_rows_both(
+                near, sums, scratch, some, stop, sinks, softening2, per_charge, False, given
+            )
             _add_given(given, i, min(i + FEW_SINKS, end), shifts, partial)
     seen = nb.int64(0)
     for i in range(begin, begin + own, FEW_SINKS):

@@ -31,6 +31,7 @@ from numba.extending import intrinsic
 
 from simulation.engine.arithmetic import ROUNDER, bits_of, double_of, fma, kernel
 from simulation.engine.forces.vectors import (
+    BOOL,
     DOUBLE,
     INT32,
     INT64,
@@ -94,7 +95,9 @@ class _Row:
     """One pass over a row of sources: what it reads, and its stages."""
 
     def __init__(self, emit: Emitter, sinks_of_pass: int, arguments: Any) -> None:
-        near, sums, scratch, columns, self.begin, self.end, sinks, *law, given = arguments
+        near, sums, scratch, columns, self.begin, self.end, sinks, *law, self.watched, given = (
+            arguments
+        )
         builder = emit.builder
         self.emit = emit
         self.range = range(sinks_of_pass)
@@ -112,9 +115,17 @@ class _Row:
             for sink in self.range
         ]
         self.rounder = emit.constant(emit.precision.rounder)
-        nothing = ir.Constant(emit.whole, [0] * emit.lanes)
+
+    def start(self, vectors: Any) -> None:
+        """Set the sums to what takes the rounders of so many vectors off them."""
+        builder, precision, lanes = self.emit.builder, self.emit.precision, self.emit.lanes
+        whole = precision.whole
+        many = builder.trunc(vectors, whole) if whole is INT32 else vectors
+        rounders = ir.Constant(whole, -precision.rounder_bits * lanes % 2**whole.width)
+        nothing = ir.Constant(self.emit.whole, [0] * lanes)
+        less = builder.insert_element(nothing, builder.mul(many, rounders), ir.Constant(INT32, 0))
         self.totals = [
-            [cgutils.alloca_once_value(builder, nothing) for _ in range(4)] for _ in self.range
+            [cgutils.alloca_once_value(builder, less) for _ in range(4)] for _ in self.range
         ]
         self.seen = cgutils.alloca_once_value(builder, nothing)
 
@@ -143,8 +154,10 @@ class _Row:
             r2 = self.scratch.read(sink, kept)
             self.scratch.write(sink, kept, self.emit.inverse_root(r2))
 
-    def write_pulls(self, column: Any, *, both: bool) -> None:
-        """Keep what the ways are multiplied by instead; add the potentials."""
+    def write_pulls(self, column: Any, *, both: bool, watched: bool) -> None:
+        """Keep what the ways are multiplied by instead; add the potentials. If ``watched``, also
+        keep the bits seen.
+        """
         emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
         charge = self.near.read(3, column)
         other = self.sums.read(3, column) if both else None
@@ -155,7 +168,7 @@ class _Row:
             u = builder.fmul(cc, inverse)
             self.scratch.write(sink, kept, builder.fmul(u, inverse2))
             potential = emit.bits(emit.multiply_add(u, self.per_charge, self.rounder))
-            if emit.precision.checked:
+            if watched:
                 largest = emit.bits(emit.multiply_add(cc, inverse2, self.rounder))
                 seen = builder.or_(builder.load(self.seen), builder.or_(potential, largest))
                 builder.store(seen, self.seen)
@@ -178,18 +191,17 @@ class _Row:
         if both:
             self.sums.write(axis, column, other)
 
-    def settle(self, vectors: Any) -> Any:
-        """Write the sums over the lanes of so many vectors; return the bits seen in any."""
-        emit, builder, whole = self.emit, self.emit.builder, self.emit.precision.whole
-        many = builder.trunc(vectors, whole) if whole is INT32 else vectors
-        rounders = emit.lanes * emit.precision.rounder_bits % 2**whole.width
-        rounders = builder.mul(many, ir.Constant(whole, rounders))
+    def settle(self) -> Any:
+        """Write the sums over the lanes; return the bits seen in any."""
+        emit, builder = self.emit, self.emit.builder
         for sink in self.range:
-            for axis in range(4):
-                total = emit.fold(builder.load(self.totals[sink][axis]), builder.add)
-                total = builder.sub(total, rounders)
-                builder.store(total, self.given.place(sink, ir.Constant(INT64, axis)))
-        return emit.fold(builder.load(self.seen), builder.or_)
+            totals = [builder.load(total) for total in self.totals[sink]]
+            at = 0
+            for part in emit.fold(totals, builder.add):
+                self.given.write(sink, ir.Constant(INT64, at), part)
+                at += part.type.count
+        (seen,) = emit.fold([builder.load(self.seen)], builder.or_)
+        return builder.extract_element(seen, ir.Constant(INT32, 0))
 
 
 def _function(module: Any, precision: Precision, both: bool, sinks: int, lanes: int) -> Any:
@@ -201,7 +213,7 @@ def _function(module: Any, precision: Precision, both: bool, sinks: int, lanes: 
     if name in module.globals:
         return module.globals[name]
     number, real, whole = precision.real, precision.real.as_pointer(), precision.whole.as_pointer()
-    taken = [real, whole, real, INT64, INT64, INT64, real, number, number, whole]
+    taken = [real, whole, real, INT64, INT64, INT64, real, number, number, BOOL, whole]
     function = ir.Function(module, ir.FunctionType(precision.whole, taken), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
@@ -220,16 +232,21 @@ def _pass_over(emit: Emitter, both: bool, sinks: int, arguments: Any) -> Any:
     sources = builder.select(builder.icmp_signed("<", sources, none), none, sources)
     vectors = builder.sdiv(builder.add(sources, ir.Constant(INT64, emit.lanes - 1)), width)
     end = builder.add(row.begin, builder.mul(vectors, width))
-    stages: list[Callable[[Any], None]] = [
-        row.write_distances2,
-        row.write_inverse_roots,
-        partial(row.write_pulls, both=both),
-        *(partial(row.add_kicks, axis, both=both) for axis in range(3)),
-    ]
-    for stage in stages:
+    row.start(vectors)
+
+    def run(stage: Callable[[Any], None]) -> None:
         with cgutils.for_range_slice(builder, row.begin, end, width, intp=INT64) as (column, _):
             stage(column)
-    return row.settle(vectors)
+
+    run(row.write_distances2)
+    run(row.write_inverse_roots)
+    with builder.if_else(row.watched) as (yes, no):
+        for branch, watched in ((yes, True), (no, False)):
+            with branch:
+                run(partial(row.write_pulls, both=both, watched=watched))
+    for axis in range(3):
+        run(partial(row.add_kicks, axis, both=both))
+    return row.settle()
 
 
 def make_rows(
@@ -242,17 +259,17 @@ def make_rows(
     """Return an intrinsic, callable in kernels, for ``feeling`` sinks, at most ``SINKS``; ``lanes``
     as wide as the processor's by default.
 
-    rows(near, sums, scratch, begin, end, sinks, softening2, potential_per_charge, given): write the
-    kicks and potentials of the sources begin <= j < end, at most ``COLUMNS``, on the first sinks,
-    summed, to ``given`` (SINKS, 4) int64. With ``both`` also add to ``sums`` (4, room) int64 what
-    the sinks do to each source, less ``ROUNDER_BITS`` for each sink in the kicks, and more by as
-    much in the potential. ``near`` (4, room) float64: x, y, z, charge, followed by ``PADDING`` of
-    no charge; ``scratch`` (SINKS, COLUMNS + PADDING) float64; ``sinks`` (SINKS, 4) float64 as in
-    ``near``. Returns the OR of all bits seen, see ``pair_kick``.
+    rows(near, sums, scratch, begin, end, sinks, softening2, potential_per_charge, watched, given):
+    write the kicks and potentials of the sources begin <= j < end, at most ``COLUMNS``, on the
+    first sinks, summed, to ``given`` (SINKS, 4) int64. With ``both`` also add to ``sums`` (4, room)
+    int64 what the sinks do to each source, less ``ROUNDER_BITS`` for each sink in the kicks, and
+    more by as much in the potential. ``near`` (4, room) float64: x, y, z, charge, followed by
+    ``PADDING`` of no charge; ``scratch`` room for (SINKS, COLUMNS + PADDING) float64; ``sinks``
+    (SINKS, 4) float64 as in ``near``. Returns the OR of all bits seen, see ``pair_kick``, or 0
+    where pairs are not ``watched``: for callers that know beforehand that all are in range.
 
-    In ``SINGLE`` precision all of these are float32 and int32, the rounder's bits are
-    ``SINGLE_ROUNDER_BITS``, and no bits are seen: no component of a pair's kick, nor its potential,
-    may reach 2^22.
+    In ``SINGLE`` precision all of these are float32 and int32, and the rounder's bits are
+    ``SINGLE_ROUNDER_BITS``: no component of a pair's kick, nor its potential, may reach 2^22.
     """
 
     def typed(
@@ -265,17 +282,18 @@ def make_rows(
         sinks: Any,
         softening2: Any,
         potential_per_charge: Any,
+        watched: Any,
         given: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             arrays = {
                 k: context.make_array(signature.args[k])(context, builder, value=arguments[k])
-                for k in (0, 1, 2, 5, 8)
+                for k in (0, 1, 2, 5, 9)
             }
             columns = cgutils.unpack_tuple(builder, arrays[0].shape)[1]
             wide = "+avx512f" in context.codegen().magic_tuple()[2]
             width = lanes or precision.lanes * (2 if wide else 1)
-            given = [arrays[k].data if k in arrays else arguments[k] for k in range(9)]
+            given = [arrays[k].data if k in arrays else arguments[k] for k in range(10)]
             function = _function(builder.module, precision, both, feeling, width)
             return builder.call(function, [*given[:3], columns, *given[3:]])
 
@@ -283,7 +301,7 @@ def make_rows(
             (types.int64, types.float64) if precision is DOUBLE else (types.int32, types.float32)
         )
         at = types.int64
-        signature = seen(near, sums, scratch, at, at, sinks, real, real, given)
+        signature = seen(near, sums, scratch, at, at, sinks, real, real, types.boolean, given)
         return signature, generate
 
     typed.__name__ = typed.__qualname__ = (

@@ -10,6 +10,8 @@ that hold one are computed in both directions.
 
 from __future__ import annotations
 
+import math
+
 import numba as nb
 import numpy as np
 
@@ -24,15 +26,32 @@ from simulation.engine.forces.pairs import (
     rows_one,
 )
 
+# Numbers of 8 bytes in a line of the cache.
+LINE = 8
+
+
+@kernel
+def round_up(count, by):
+    """Return the next multiple: a pass has so many sinks, be there bodies or not."""
+    return (count + by - 1) // by * by
+
 
 @kernel
 def make_room(columns):
-    """Return what a pass over some sources writes in: near, sums, scratch, sinks, given."""
-    room = columns + PADDING
+    """Return what a pass over some sources writes in: near, sums, scratch, sinks, given.
+
+    Rows begin where lines of the cache do: a vector of 64 bytes that lies across two takes longer.
+    One table for all, as reshaping takes long to compile.
+    """
+    room = round_up(columns + PADDING, LINE)
+    rows = 8 + SINKS
+    numbers = np.empty(rows * room + LINE)
+    at = -(numbers.ctypes.data // numbers.itemsize) % LINE
+    table = numbers[at : at + rows * room].reshape((rows, room))
     return (
-        np.empty((4, room)),
-        np.empty((4, room), np.int64),
-        np.empty((SINKS, COLUMNS + PADDING)),
+        table[:4],
+        table[4:8].view(np.int64),
+        table[8:],
         np.empty((SINKS, 4)),
         np.empty((SINKS, 4), np.int64),
     )
@@ -151,16 +170,10 @@ def add_mutual(x, sink, source, i, last, softening2, per_charge, partial):
 
 
 @kernel
-def round_up(sinks, of_a_pass):
-    """Return as how many sinks some count: each pass has so many, be there bodies or not."""
-    return (sinks + of_a_pass - 1) // of_a_pass * of_a_pass
-
-
-@kernel
 def _add_columns(bodies, law, first, last, begin, end, both, out, room):
     """Add the pairs of two blocks that share no body; with ``both`` to the second one, too."""
     x, sink, source = bodies
-    softening2, per_charge = law
+    softening2, per_charge, watched = law
     partial, ledger = out
     near, sums, scratch, sinks, given = room
     many = append_bodies(near, 0, x, source, begin, end)
@@ -169,9 +182,13 @@ def _add_columns(bodies, law, first, last, begin, end, both, out, room):
     for i in range(first, last, SINKS):
         set_sinks(sinks, x, sink, i, last)
         if both:
-            seen |= rows_both(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
+            seen |= rows_both(
+                near, sums, scratch, 0, many, sinks, softening2, per_charge, watched, given
+            )
         else:
-            seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
+            seen |= rows_one(
+                near, sums, scratch, 0, many, sinks, softening2, per_charge, watched, given
+            )
         ledger[0] += add_given(given, i, min(i + SINKS, last), partial)
     if both:
         ledger[0] += add_sums(sums, 0, many, begin, round_up(last - first, SINKS), partial)
@@ -182,7 +199,7 @@ def _add_columns(bodies, law, first, last, begin, end, both, out, room):
 def _add_block(bodies, law, begin, end, both, out, room):
     """Add the pairs within one block."""
     x, sink, source = bodies
-    softening2, per_charge = law
+    softening2, per_charge, watched = law
     partial, ledger = out
     near, sums, scratch, sinks, given = room
     many = append_bodies(near, 0, x, source, begin, end)
@@ -194,12 +211,14 @@ def _add_block(bodies, law, begin, end, both, out, room):
         if both:
             # Those before have been here as sinks.
             seen |= rows_both(
-                near, sums, scratch, at + SINKS, many, sinks, softening2, per_charge, given
+                near, sums, scratch, at + SINKS, many, sinks, softening2, per_charge, watched, given
             )
         else:
             for j in range(at, min(at + SINKS, many)):
                 near[0, j], near[3, j] = AWAY, 0.0
-            seen |= rows_one(near, sums, scratch, 0, many, sinks, softening2, per_charge, given)
+            seen |= rows_one(
+                near, sums, scratch, 0, many, sinks, softening2, per_charge, watched, given
+            )
             for j in range(at, min(at + SINKS, many)):
                 near[0, j], near[3, j] = x[0, begin + j], source[begin + j]
         ledger[0] += add_given(given, i, min(i + SINKS, end), partial)
@@ -221,14 +240,37 @@ def all_have_mass(source, begin, end):
 
 
 @kernel
+def may_leave_range(bodies, softening2, per_charge, pair_bits):
+    """Return whether a pair might reach 2^pair_bits, or be no number: then pairs must be watched.
+
+    With softening no pair is stronger than the two largest charges in one place; the limit leaves
+    room for roundings. Negative or infinite charges, bodies farther out than the padding, and NaN
+    anywhere are watched. ``bodies`` as in ``add_tile``. O(N).
+    """
+    x, sink, source = bodies
+    known = 1.0 / AWAY < softening2 < AWAY
+    heaviest, strongest = 0.0, 0.0
+    for i in range(sink.size):
+        known &= sink[i] >= 0.0 and source[i] >= 0.0
+        heaviest, strongest = max(heaviest, sink[i]), max(strongest, source[i])
+    for axis in range(3):
+        for i in range(sink.size):
+            known &= np.abs(x[axis, i]) <= AWAY
+    cc = heaviest * strongest
+    pull, potential = cc / softening2, cc / np.sqrt(softening2) * per_charge
+    limit = 0.999 * math.ldexp(1.0, pair_bits) - 1.0
+    return not (known and pull < limit and 0.0 <= potential < limit)
+
+
+@kernel
 def add_tile(bodies, law, first, last, begin, end, out, room):
     """Add kicks and potentials between the bodies first <= i < last and begin <= j < end, in
     quanta; two blocks that share no body, or the same one. Returns the OR of the bits seen.
 
-    ``bodies``: x (3, N), sink and source (N,) float64, see ``forces.Kick``; ``law``: softening2 and
-    potential_per_charge. ``out``: kicks and potentials (4, N) int64, added to, and the potentials'
-    sum (1,) int64, added to on its own. ``room`` from ``make_room``, overwritten. A body does not
-    act on itself.
+    ``bodies``: x (3, N), sink and source (N,) float64, see ``forces.Kick``; ``law``: softening2,
+    potential_per_charge, and whether pairs are watched, see ``may_leave_range``. ``out``: kicks and
+    potentials (4, N) int64, added to, and the potentials' sum (1,) int64, added to on its own.
+    ``room`` from ``make_room``, overwritten. A body does not act on itself.
     """
     source = bodies[2]
     both = all_have_mass(source, first, last) and all_have_mass(source, begin, end)
@@ -254,7 +296,8 @@ def add_tiles(x, sink, source, softening2, per_charge, pair_bits, tiles, partial
     Returns True when every pair lay below 2^pair_bits quanta. O(sum of |A| |B|).
     """
     room = make_room(COLUMNS)
-    bodies, law, out = (x, sink, source), (softening2, per_charge), (partial, ledger)
+    bodies, out = (x, sink, source), (partial, ledger)
+    law = (softening2, per_charge, may_leave_range(bodies, softening2, per_charge, pair_bits))
     seen = nb.int64(0)
     for t in range(tiles.shape[0]):
         a, b, c, d = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import mpmath
 import numba as nb
 import numpy as np
@@ -20,6 +22,7 @@ from simulation.engine.forces.pairs import (
     inverse_root,
     make_rows,
 )
+from simulation.engine.forces.tiles import may_leave_range
 from simulation.engine.forces.vectors import SINGLE, SINGLE_ROUNDER_BITS
 
 
@@ -61,17 +64,19 @@ def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
     rounders = np.array([feeling * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
 
     @nb.njit(error_model="numpy")
-    def run(near, sums, inverse, many, sinks, given):
-        return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, given)
+    def run(near, sums, inverse, many, sinks, watched, given):
+        return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, watched, given)
 
-    for sources in (1, 7, 8, 9, 40, 101):
+    for sources, watched in itertools.product((1, 7, 8, 9, 40, 101), (True, False)):
         x, sink, _ = cloud(sources + feeling)
         near = np.zeros((4, sources + PADDING))
         near[0] = AWAY
         near[:3, :sources], near[3, :sources] = x[:, feeling:], sink[feeling:]
         sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((SINKS, 4), np.int64)
         sinks = np.ascontiguousarray(np.vstack([x[:, :feeling], sink[:feeling]]).T)
-        run(near, sums, np.empty((SINKS, COLUMNS + PADDING)), sources, sinks, given)
+        scratch = np.empty((SINKS, COLUMNS + PADDING))
+        seen = run(near, sums, scratch, sources, sinks, watched, given)
+        assert (seen != 0) == watched
 
         for one in range(feeling):
             # A row does not bring its sinks together.
@@ -122,7 +127,7 @@ def single_row(lanes):
     @nb.njit(error_model="numpy")
     def run(near, sums, many, sinks, given):
         scratch = np.empty((SINKS, COLUMNS + PADDING), np.float32)
-        rows(near, sums, scratch, 0, many, sinks, np.float32(1.0), np.float32(0.5), given)
+        rows(near, sums, scratch, 0, many, sinks, np.float32(1.0), np.float32(0.5), False, given)
 
     return run
 
@@ -153,3 +158,39 @@ def test_a_pair_beyond_its_range_is_noticed_wherever_it_stands(bodies):
         close[:, j] = close[:, i] + np.array([1e-9, 0.0, 0.0])
         assert not DirectSummation().evaluate(close, kick, kicks, potentials).within
     assert DirectSummation().evaluate(x, kick, kicks, potentials).within
+
+
+@pytest.mark.parametrize("per_charge", [0.5, 100.0])  # The pull is larger, or the potential.
+def test_softened_pairs_are_judged_as_one_by_one_whether_watched_or_not(per_charge):
+    x, sink, source = cloud(FEW + 45)
+    heaviest, second = np.argsort(sink)[-2:]
+    x[:, second] = x[:, heaviest]
+    kicks, potentials = np.empty((3, sink.size), np.int64), np.empty(sink.size, np.int64)
+    watched, within = [], []
+    for pair_bits in range(30, 52):
+        law = (1e-3, per_charge, pair_bits)
+        watched.append(may_leave_range((x, sink, source), *law))
+        within.append(
+            DirectSummation().evaluate(x, Kick(sink, source, *law), kicks, potentials).within
+        )
+        assert within[-1] == pair_kicks(x, sink, source, *law, 0, sink.size, kicks, potentials)
+    assert set(watched) == set(within) == {True, False}
+
+
+def test_what_is_no_number_is_noticed_with_softening_too():
+    x, charge, _ = cloud(FEW + 45)
+    kicks, potentials = np.empty((3, charge.size), np.int64), np.empty(charge.size, np.int64)
+
+    def within(softening2: float = 1e-4) -> bool:
+        kick = Kick(charge, charge, softening2, 0.5, 51)
+        return DirectSummation().evaluate(x, kick, kicks, potentials).within
+
+    assert within()
+    assert not within(np.nan)
+    assert not within(np.inf)
+    for numbers, wrong in itertools.product((x[1], charge), (np.nan, np.inf, -np.inf)):
+        for body in (0, 17, charge.size - 1):
+            kept, numbers[body] = numbers[body], wrong
+            assert not within()
+            numbers[body] = kept
+    assert within()
