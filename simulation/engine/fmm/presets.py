@@ -16,7 +16,7 @@ class Preset:
 
     ``order`` of the expansions; ``delta`` of the acceptance (``traversal``) for 20 000 bodies; more
     bodies divide the error among more cells, so that it grows with their root (the rms error then
-    stays level from 2 048 to a million bodies: 0.4 to 0.95 of the accuracy, p99 about 3 times the
+    stays level from 2 048 to a million bodies: 0.3 to 0.98 of the accuracy, p99 about 3 times the
     rms). Cells are never expanded where the sum of their radii is over ``opening`` of their
     distance; a leaf is at most ``widest`` of its distance from the bulk wide and holds at most
     ``leaf_size`` bodies; two leaves of at most ``direct`` pairs are always summed directly.
@@ -38,6 +38,6 @@ class Preset:
 
 PRESETS: dict[float, Preset] = {
     1e-3: Preset(order=5, delta=0.25, opening=0.8, widest=0.2, leaf_size=64, direct=96),
-    1e-4: Preset(order=7, delta=0.035, opening=0.75, widest=0.18, leaf_size=80, direct=64),
+    1e-4: Preset(order=7, delta=0.035, opening=0.75, widest=0.2, leaf_size=128, direct=64),
     1e-5: Preset(order=7, delta=0.0008, opening=0.55, widest=0.15, leaf_size=64, direct=128),
 }
