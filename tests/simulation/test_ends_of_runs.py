@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from monitoring.heartbeat import node_name
+from monitoring.live import read_state
 from monitoring.models import Observation
 from monitoring.services import open_account
 from simulation import engine, services
@@ -118,6 +119,15 @@ class TestReapRuns:
         engine.advance(state, 200)
         assert (run.state, run.digest_end) == (Run.State.DONE, state.digest())
         assert run.wall_s > 3.0
+
+    def test_pages_see_that_a_silent_run_waits_again(
+        self, queued, django_capture_on_commit_callbacks, monkeypatch
+    ):
+        monkeypatch.setattr("tenants.tasks._send", lambda *_: None)
+        run = queued()
+        with django_capture_on_commit_callbacks(execute=True):
+            services.reap_runs(reaped_at=self.silent(run))
+        assert read_state("acme")[1][f"run.{run.pk}"]["state"] == "QUEUED"
 
     def test_a_damaged_checkpoint_costs_time_but_not_the_result(self, queued):
         run = queued("solar_system", steps=300)
