@@ -95,8 +95,7 @@ def _sort_out(b, low, count, given, many):
         few = leaves & (nb.int64(last[a] - first[a]) * bodies <= direct)
         apart = (accepted[k] > 0.0) & ~few
         either = wanted[a] | b_wanted
-        a_first = first[a] < first[b]
-        one, other = (a, b) if a_first else (b, a)
+        one, other = (a, b) if first[a] < first[b] else (b, a)
         far[many_far, 0], far[many_far, 1] = a, b
         many_far += nb.int64(apart & either)
         near[many_near, 0], near[many_near, 1] = one, other
@@ -117,8 +116,7 @@ def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
     written where a cell of them is ``wanted`` (cells,) bool, near ones, the leaf that is first in
     Morton order before the other, where that is wanted, so that each belongs to one rank. Those
     that are left out leave the order of all others as it is: far fields are sums of doubles.
-    Returns (-1, -1) when ``far`` (F, 2) or
-    ``near`` (K, 2) is too small.
+    Returns (-1, -1) when ``far`` (F, 2) or ``near`` (K, 2) is too small.
     """
     spare = starts.shape[0] + CHILDREN * CHILDREN
     if min(far.shape[0], near.shape[0]) < spare:
