@@ -53,7 +53,6 @@ class MultipoleWork(FastMultipole):
         super().__init__(accuracy, threads)
         self._lock = threading.Lock()
         self._cells_now: Cells | None = None
-        self._fields = np.zeros((0, self._tables.terms))
         # Near pairs, far sums and what is touched, of tasks that are done on their own.
         self._apart: dict[int, tuple[NearLists, np.ndarray, np.ndarray]] = {}
 
@@ -135,8 +134,6 @@ class MultipoleWork(FastMultipole):
                 self._task_of = np.searchsorted(cuts, first, side="right") - 1
                 leaves = np.append(np.sort(cells.first[cells.leaves]), self._terms.bodies)
                 self._runs = leaves[np.searchsorted(leaves, cuts)]
-                if self._fields.shape[0] < cells.count:
-                    self._fields = np.zeros((2 * cells.count, self._tables.terms))
             return self._cells_now
 
     def _wanted(self, cells: Cells, tasks: Sequence[int]) -> np.ndarray:
@@ -179,12 +176,10 @@ class MultipoleWork(FastMultipole):
         own = np.flatnonzero(wanted)
         if not own.size:
             return True
-        fields = self._fields[: cells.count]
-        self._far(self._bodies, cells, self._rows, lists, fields)
-        some = fields[own]
-        # Zeros again: all of it anew for a single task takes longer than the task.
-        fields[own] = 0.0
-        return self._downward(self._bodies, _only(cells, own), some, self._kick, sums[:3], sums[3])
+        fields = self._far(self._bodies, cells, self._rows, lists, own)
+        return self._downward(
+            self._bodies, _only(cells, own), fields, self._kick, sums[:3], sums[3]
+        )
 
 
 def _cuts(terms: Terms) -> np.ndarray:

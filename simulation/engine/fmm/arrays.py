@@ -9,10 +9,24 @@ import numpy as np
 
 from simulation.engine.fmm import near, quick, traversal, tree
 from simulation.engine.fmm.copies import BODIES
+from simulation.engine.fmm.moves import LANES
 from simulation.engine.forces import Kick
 
 # Bodies of one Morton key that are put in order one by one.
 _TIES_MAX = 64
+
+
+class Room:
+    """Rows that are kept from one evaluation to the next: to make them anew takes a while."""
+
+    def __init__(self, columns: int, kind: type) -> None:
+        self._rows = np.zeros((0, columns), kind)
+
+    def some(self, rows: int) -> np.ndarray:
+        """Return so many rows: zeros at first, then what was written to them."""
+        if len(self._rows) < rows:
+            self._rows = np.zeros((rows + rows // 2, self._rows.shape[1]), self._rows.dtype)
+        return self._rows[:rows]
 
 
 class SortedBodies:
@@ -29,8 +43,11 @@ class SortedBodies:
         self.key = np.empty(x.shape[1], np.uint64)
         tree.morton_keys(x, self.half, self.key)
         unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
-        self.place = x / self.half
-        self.weight = self.source / unit
+        bodies = self.source.size
+        # Vectors of bodies are read beyond the last one.
+        self.place, self.weight = np.zeros((3, bodies + LANES)), np.zeros(bodies + LANES)
+        np.divide(x, self.half, out=self.place[:, :bodies])
+        np.divide(self.source, unit, out=self.weight[:bodies])
         self.softening2 = kick.softening2 / self.half**2
         self.kick_of_far = unit / self.half**2
 

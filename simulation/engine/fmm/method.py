@@ -15,6 +15,7 @@ from simulation.engine.fmm.arrays import (
     Cells,
     Lists,
     NearLists,
+    Room,
     SortedBodies,
     alone_in_their_places,
     morton_order,
@@ -24,7 +25,7 @@ from simulation.engine.fmm.arrays import (
 from simulation.engine.fmm.far import row_length
 from simulation.engine.fmm.presets import PRESETS
 from simulation.engine.fmm.residual import return_residual
-from simulation.engine.fmm.tables import Tables, tables
+from simulation.engine.fmm.tables import tables
 from simulation.engine.fmm.tree_maker import TreeMaker
 from simulation.engine.forces import Evaluation, Kick
 
@@ -52,6 +53,10 @@ class FastMultipole(TreeMaker):
         self._accuracy = accuracy
         # Room that was enough last time.
         self._room = [_NO_PAIRS] * _UNITS
+        order = self.preset.order
+        terms = tables(order).terms
+        self._moments_room, self._fields_room = Room(terms, np.float64), Room(terms, np.float64)
+        self._rows_room = Room(row_length(order), np.float32)
 
     def evaluate(self, x: np.ndarray, kick: Kick, k_q: np.ndarray, u_q: np.ndarray) -> Evaluation:
         """Write kicks (3, N) and potentials (N,) as integers; see ``Force``."""
@@ -66,8 +71,7 @@ class FastMultipole(TreeMaker):
         clock.lap("upward")
         far, close = self._lists(bodies, cells)
         clock.lap("traversal")
-        fields = np.zeros((cells.count, self._tables.terms))
-        self._far(bodies, cells, moments, far, fields)
+        fields = self._far(bodies, cells, moments, far, np.arange(cells.count))
         clock.lap("far")
         total = np.zeros((4, x.shape[1]), np.int64)
         within = self._near(bodies, cells, close, kick, total)
@@ -79,18 +83,15 @@ class FastMultipole(TreeMaker):
         clock.lap("downward")
         return Evaluation(within, residual, clock.laps_s)
 
-    @property
-    def _tables(self) -> Tables:
-        return tables(self.preset.order)
-
     def _moments(self, bodies: SortedBodies, cells: Cells) -> np.ndarray:
         """Return the rows of multipoles of all cells, and one of zeros after the last."""
-        table = self._tables
-        moments = np.zeros((cells.count, table.terms))
-        rows = np.zeros((cells.count + 1, row_length(self.preset.order)), np.float32)
+        order, table = self.preset.order, tables(self.preset.order)
+        moments = self._moments_room.some(cells.count + 1)
+        rows = self._rows_room.some(cells.count + 1)
 
         def leaves(begin: int, end: int) -> None:
             passes.moments_of_leaves(
+                order,
                 begin,
                 end,
                 cells.first,
@@ -99,8 +100,6 @@ class FastMultipole(TreeMaker):
                 bodies.place,
                 bodies.weight,
                 cells.centre,
-                table.step,
-                table.share,
                 table.kept,
                 table.degree,
                 moments,
@@ -109,14 +108,11 @@ class FastMultipole(TreeMaker):
 
         self._share_out(leaves, np.arange(cells.count + 1))
         passes.moments_upward(
+            order,
             cells.count,
             cells.child,
             cells.children,
             cells.centre,
-            table.step,
-            table.share,
-            table.shift,
-            table.shift_ends,
             table.kept,
             table.degree,
             moments,
@@ -179,24 +175,29 @@ class FastMultipole(TreeMaker):
             self._room[begin] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
 
     def _far(
-        self, bodies: SortedBodies, cells: Cells, rows: np.ndarray, lists: Lists, fields: np.ndarray
-    ) -> None:
-        def sinks(begin: int, end: int) -> None:
+        self, bodies: SortedBodies, cells: Cells, rows: np.ndarray, lists: Lists, sinks: np.ndarray
+    ) -> np.ndarray:
+        """Return the far fields of some cells, one after the other (sinks, terms)."""
+        fields = self._fields_room.some(sinks.size)
+
+        def some(begin: int, end: int) -> None:
             passes.far_fields(
                 self.preset.order,
                 begin,
                 end,
+                sinks,
                 lists.offset,
                 lists.sources,
                 rows.ravel(),
                 cells.centre.ravel(),
                 cells.count,
                 bodies.softening2,
-                self._tables.degree,
+                tables(self.preset.order).degree,
                 fields,
             )
 
-        self._share_out(sinks, lists.offset)
+        self._share_out(some, np.append(lists.offset[sinks], lists.offset[-1]))
+        return fields
 
     def _near_share_of(self, bodies: int) -> float:
         """Return the relative error that near pairs may add; 0 where all is summed directly."""
@@ -248,17 +249,9 @@ class FastMultipole(TreeMaker):
         kicks: np.ndarray,
         potentials: np.ndarray,
     ) -> bool:
-        table = self._tables
+        order = self.preset.order
         passes.fields_downward(
-            cells.count,
-            cells.child,
-            cells.children,
-            cells.centre,
-            table.step,
-            table.share,
-            table.drop,
-            table.drop_ends,
-            fields,
+            order, cells.count, cells.child, cells.children, cells.centre, fields
         )
         sink = bodies.sink * bodies.kick_of_far
         per_charge = kick.potential_per_charge * bodies.half
@@ -266,6 +259,7 @@ class FastMultipole(TreeMaker):
 
         def leaves(begin: int, end: int) -> None:
             good = passes.kicks_of_leaves(
+                order,
                 begin,
                 end,
                 cells.first,
@@ -274,9 +268,6 @@ class FastMultipole(TreeMaker):
                 bodies.place,
                 sink,
                 cells.centre,
-                table.step,
-                table.share,
-                table.slope,
                 fields,
                 per_charge,
                 kicks,

@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from simulation.engine.fmm import PRESETS, far, lanes, passes
+from simulation.engine.fmm import PRESETS, far, moves, passes
 from simulation.engine.fmm.tables import tables
 
 
@@ -61,11 +61,12 @@ class TestExpansions:
         for column, m in enumerate(kept):
             rows = np.zeros((3, length), np.float32)
             rows[1, column] = 4.0 ** sum(m)  # in units of the cell's size
-            fields = np.zeros((2, len(terms)))
+            fields = np.full((2, len(terms)), np.nan)
             passes.far_fields(
                 order,
                 0,
-                1,
+                2,
+                np.array([0, 1]),
                 np.array([0, 1, 1]),
                 np.array([1] + [2] * 16, np.int32),
                 rows.ravel(),
@@ -85,28 +86,144 @@ class TestExpansions:
             assert not np.any(fields[1])
 
     @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
-    def test_powers_are_those_over_factorials(self, order):
-        table = tables(order)
-        # A lane never sees another.
-        ways = np.outer((0.7, -1.3, 0.9), np.linspace(-1.0, 1.4, lanes.LANES))
-        found = np.empty((table.terms, lanes.LANES))
-        passes.powers_of(ways, table.step, table.share, found)
-        for t, row in zip(far.indices(order), found, strict=True):
-            for d, value in zip(ways.T, row, strict=True):
-                exact = math.prod(x**k / math.factorial(k) for x, k in zip(d, t, strict=True))
-                assert value == pytest.approx(exact, rel=1e-14)
+    def test_moments_of_bodies_are_their_powers_over_factorials(self, order):
+        """One body at a time: of a leaf's nineteen each takes its turn to weigh something."""
+        tree = Tree(order)
+        for body in range(tree.bodies):
+            weight = np.zeros(tree.bodies + moves.LANES)
+            weight[body] = 0.75
+            # What is read beyond the leaf is somebody else's.
+            weight[tree.bodies :] = 3.0
+            moments, rows = tree.moments(weight)
+            leaf, way = tree.leaf_of(body), tree.way_of(body, tree.leaf_of(body))
+            for n, found in zip(far.indices(order), moments[leaf], strict=True):
+                assert found == pytest.approx(0.75 * _power(way, n), rel=1e-13, abs=0.0)
+            kept = [far.indices(order).index(n) for n in far.stored(order)]
+            units = [0.5 ** sum(n) for n in far.stored(order)]
+            assert np.allclose(rows[leaf, : len(kept)], moments[leaf, kept] * units, rtol=1e-6)
+            assert not np.any(moments[[c for c in tree.leaves if c != leaf]])
 
     @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
-    def test_shifts_and_slopes_are_complete(self, order):
-        table, terms = tables(order), far.indices(order)
+    def test_moments_of_a_cell_are_those_of_its_bodies(self, order):
+        tree = Tree(order)
+        for body in range(tree.bodies):
+            weight = np.zeros(tree.bodies + moves.LANES)
+            weight[body] = 0.75
+            moments, rows = tree.moments(weight)
+            exact = [0.75 * _power(tree.way_of(body, 0), n) for n in far.indices(order)]
+            scale = np.max(np.abs(exact))
+            assert np.allclose(moments[0], exact, rtol=1e-12, atol=1e-14 * scale)
+            assert not np.any(moments[-1])
+            assert not np.any(rows[-1])
+
+    @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
+    def test_fields_are_let_down_to_the_bodies_term_by_term(self, order):
+        """A field of one term at the root is that polynomial at every body, and its slopes."""
+        tree, terms = Tree(order), far.indices(order)
+        for at, n in enumerate(terms):
+            fields = np.zeros((tree.cells, len(terms)))
+            fields[0, at] = 1.0
+            kicks = tree.kicks(fields)
+            for body in range(tree.bodies):
+                way = tree.way_of(body, 0)
+                exact = [
+                    _power(way, _add(n, [-(i == axis) for i in range(3)])) for axis in range(3)
+                ]
+                exact.append(_power(way, n))
+                assert np.allclose(kicks[:, body], np.multiply(exact, 2.0**50), rtol=1e-9, atol=64)
+
+    @pytest.mark.parametrize("order", sorted({preset.order for preset in PRESETS.values()}))
+    def test_terms_are_complete(self, order):
+        terms = far.indices(order)
         assert len(set(terms)) == len(terms) == math.comb(order + 3, 3)
-        shifts = {tuple(terms[i] for i in row) for row in table.shift}
-        assert len(shifts) == len(table.shift) == math.comb(order + 6, 6)
-        assert all(_add(k, rest) == n for n, k, rest in shifts)
-        slopes = [[terms[i] for i in row] for row in table.slope]
-        assert [row[0] for row in slopes] == [t for t in terms if sum(t) < order]
-        for t, *raised in slopes:
-            assert raised == [_add(t, e) for e in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+        assert len(terms) % moves.LANES == 0
+
+
+class Tree:
+    """A root with three leaves, of nineteen, eight and one bodies: every kind of vector."""
+
+    bodies, cells, leaves = 28, 4, (1, 2, 3)
+
+    def __init__(self, order):
+        self.order = order
+        random = np.random.default_rng(order)
+        self.first = np.array([0, 0, 19, 27], np.int32)
+        self.last = np.array([28, 19, 27, 28], np.int32)
+        self.child = np.array([1, 0, 0, 0], np.int32)
+        self.children = np.array([3, 0, 0, 0], np.int32)
+        self.x = random.uniform(-1.0, 1.0, (3, self.bodies + moves.LANES))
+        self.centre = random.uniform(-0.5, 0.5, (self.cells + 1, 4))
+        self.centre[:, 3] = 2.0
+
+    def leaf_of(self, body):
+        return next(c for c in self.leaves if self.first[c] <= body < self.last[c])
+
+    def way_of(self, body, c):
+        return self.x[:, body] - self.centre[c, :3]
+
+    def moments(self, weight):
+        """Return the moments and the rows of all cells and an empty one; NaN before."""
+        table = tables(self.order)
+        moments = np.full((self.cells + 1, table.terms), np.nan)
+        rows = np.full((self.cells + 1, far.row_length(self.order)), np.nan, np.float32)
+        passes.moments_of_leaves(
+            self.order,
+            0,
+            self.cells,
+            self.first,
+            self.last,
+            self.children,
+            self.x,
+            weight,
+            self.centre,
+            table.kept,
+            table.degree,
+            moments,
+            rows,
+        )
+        passes.moments_upward(
+            self.order,
+            self.cells,
+            self.child,
+            self.children,
+            self.centre,
+            table.kept,
+            table.degree,
+            moments,
+            rows,
+        )
+        return moments, rows
+
+    def kicks(self, fields):
+        """Return kicks and potentials (4, N) in quanta of 2^-50."""
+        found = np.zeros((4, self.bodies), np.int64)
+        passes.fields_downward(
+            self.order, self.cells, self.child, self.children, self.centre, fields
+        )
+        within = passes.kicks_of_leaves(
+            self.order,
+            0,
+            self.cells,
+            self.first,
+            self.last,
+            self.children,
+            self.x,
+            np.full(self.bodies, 2.0**50),
+            self.centre,
+            fields,
+            1.0,
+            found[:3],
+            found[3],
+        )
+        assert within
+        return found
+
+
+def _power(way, n):
+    """Return d^n / n!; 0 where an exponent is below 0."""
+    if min(n) < 0:
+        return 0.0
+    return math.prod(x**k / math.factorial(k) for x, k in zip(way, n, strict=True))
 
 
 def _add(left, right):
