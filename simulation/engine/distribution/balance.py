@@ -71,6 +71,22 @@ def add_touched(partial, touched, total):
                         target[i] += row[i]
 
 
+@kernel
+def take_touched(partial, touched, taken):
+    """Move the touched blocks of a partial sum to ``taken`` (parts, 4, blocks * BLOCK), side by
+    side, and leave zeros.
+    """
+    at = 0
+    for block in range(touched.size):
+        if touched[block]:
+            begin, end = block * BLOCK, min(block * BLOCK + BLOCK, partial.shape[2])
+            for part in range(partial.shape[0]):
+                for axis in range(4):
+                    taken[part, axis, at : at + end - begin] = partial[part, axis, begin:end]
+                    partial[part, axis, begin:end] = 0
+            at += BLOCK
+
+
 def look_at(
     partial: np.ndarray, source: np.ndarray, touched: np.ndarray
 ) -> tuple[int, int, int, int]:

@@ -12,7 +12,6 @@ one process.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +50,6 @@ class MultipoleWork(FastMultipole):
     def __init__(self, accuracy: float | None, threads: int) -> None:
         """Take the preset's accuracy and the threads of this rank."""
         super().__init__(accuracy, threads)
-        self._lock = threading.Lock()
         self._cells_now: Cells | None = None
         # Near pairs, far sums and what is touched, of tasks that are done on their own.
         self._apart: dict[int, tuple[NearLists, np.ndarray, np.ndarray]] = {}
@@ -87,23 +85,19 @@ class MultipoleWork(FastMultipole):
         cells = self._built()
         wanted = self._wanted(cells, (*tasks, *apart))
         far, close = self._pairs(cells, wanted)
-        sources = Lists.by_sink(far, wanted)
+        sources, lists = Lists.by_sink(far, wanted), NearLists(cells, close)
         within = self._add_far(cells, sources, wanted, partial[1])
         costs = self._costs_of_far(sources)
-        owner = self._task_of[close[:, 0]]
+        costs += np.bincount(self._task_of[lists.leaves], lists.work, costs.size)
         self._apart = {}
         for task in apart:
-            mine, run = owner == task, self._run_of(task)
-            lists = NearLists(self._bodies, cells, close[mine])
-            costs[task] += float(np.sum(lists.work))
-            touched = self._touched(cells, [task], close[mine])
-            self._apart[task] = (lists, partial[1, :, run].copy(), touched)
+            run, mine = self._run_of(task), lists.of(self._task_of == task)
+            touched = self._touched([task], mine)
+            self._apart[task] = (mine, partial[1, :, run].copy(), touched)
             partial[1, :, run] = 0
-        rest = close[~np.isin(owner, apart)] if apart else close
-        lists = NearLists(self._bodies, cells, rest)
-        costs += np.bincount(self._task_of[lists.leaves], lists.work, costs.size)
-        within = self._add_near(cells, lists, partial[0]) and within
-        touched = self._touched(cells, tasks, rest)
+        rest = lists.of(~np.isin(self._task_of, apart)) if apart else lists
+        within = self._add_near(cells, rest, partial[0]) and within
+        touched = self._touched(tasks, rest)
         ledger += look_at(partial, self.source, touched)[3]
         return Added(within, touched, {task: costs[task] for task in (*tasks, *apart)})
 
@@ -124,17 +118,16 @@ class MultipoleWork(FastMultipole):
 
     def _built(self) -> Cells:
         """Return the tree, built once for these positions."""
-        with self._lock:
-            if self._cells_now is None:
-                self._bodies = SortedBodies(self._x, self._kick)
-                self._cells_now = cells = self._cells(self._bodies)
-                self._rows = self._moments(self._bodies, cells)
-                first = cells.first[: cells.count]
-                cuts = _cuts(self._terms)
-                self._task_of = np.searchsorted(cuts, first, side="right") - 1
-                leaves = np.append(np.sort(cells.first[cells.leaves]), self._terms.bodies)
-                self._runs = leaves[np.searchsorted(leaves, cuts)]
-            return self._cells_now
+        if self._cells_now is None:
+            self._bodies = SortedBodies(self._x, self._kick)
+            self._cells_now = cells = self._cells(self._bodies)
+            self._rows = self._moments(self._bodies, cells)
+            first = cells.first[: cells.count]
+            cuts = _cuts(self._terms)
+            self._task_of = np.searchsorted(cuts, first, side="right") - 1
+            leaves = np.append(np.sort(cells.first[cells.leaves]), self._terms.bodies)
+            self._runs = leaves[np.searchsorted(leaves, cuts)]
+        return self._cells_now
 
     def _wanted(self, cells: Cells, tasks: Sequence[int]) -> np.ndarray:
         """Mark the tasks' leaves, those whose first body is in the task's run, and all above."""
@@ -148,11 +141,10 @@ class MultipoleWork(FastMultipole):
         """Return the bodies of a task's leaves."""
         return slice(*self._runs[task : task + 2].tolist())
 
-    def _touched(self, cells: Cells, tasks: Sequence[int], close: np.ndarray) -> np.ndarray:
+    def _touched(self, tasks: Sequence[int], lists: NearLists) -> np.ndarray:
         """Return the blocks of bodies that tasks with these near pairs add to."""
-        named, touched = np.zeros(cells.count, np.bool_), no_blocks(self._terms.bodies)
-        named[close[:, 0]] = named[close[:, 1]] = True
-        leaves = np.flatnonzero(named)
+        touched = no_blocks(self._terms.bodies)
+        cells, leaves = self._built(), lists.all_leaves()
         touch(touched, cells.first[leaves], cells.last[leaves])
         own = np.array(tasks, np.int64)
         own = own[self._runs[own] < self._runs[own + 1]]

@@ -11,10 +11,12 @@ from typing import Protocol
 import numpy as np
 
 from simulation.engine.distribution.balance import (
+    BLOCK,
     add_touched,
     bodies_of,
     look_at,
     no_blocks,
+    take_touched,
     touch,
 )
 from simulation.engine.distribution.protocol import (
@@ -204,13 +206,12 @@ class Desk:
         alone = self._alone
         added = self._work.add_apart(task, alone, ledger)
         self._spoil_task(order, alone)
-        touched = bodies_of(added.touched, order.terms.bodies)
-        sums = np.take(alone, touched, axis=2)
-        found = hashlib.blake2b(touched.data, digest_size=16)
-        found.update(sums.data)
         if partial is not None:
             add_touched(alone, added.touched, partial)
-        alone[:, :, touched] = 0
+        sums = np.zeros((*shape[:2], BLOCK * np.count_nonzero(added.touched)), np.int64)
+        take_touched(alone, added.touched, sums)
+        found = hashlib.sha256(added.touched.data)
+        found.update(sums.data)
         return added, found.hexdigest()
 
     def warm_up(self) -> None:

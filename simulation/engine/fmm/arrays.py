@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ class Room:
     """Rows that are kept from one evaluation to the next: to make them anew takes a while."""
 
     def __init__(self, columns: int, kind: type) -> None:
-        self._rows = np.zeros((0, columns), kind)
+        self._rows: np.ndarray = np.zeros((0, columns), kind)
 
     def some(self, rows: int) -> np.ndarray:
         """Return so many rows: zeros at first, then what was written to them."""
@@ -40,14 +41,12 @@ class SortedBodies:
         """Take bodies that are in that order; ``key`` (N,) are their Morton keys."""
         self.x, self.sink, self.source = x, kick.sink, kick.source
         self.half = _half_of(x)
-        self.key = np.empty(x.shape[1], np.uint64)
-        tree.morton_keys(x, self.half, self.key)
         unit = math.ldexp(1.0, math.frexp(float(np.sum(self.source)))[1])
         bodies = self.source.size
+        self.key = np.empty(bodies, np.uint64)
         # Vectors of bodies are read beyond the last one.
-        self.place, self.weight = np.zeros((3, bodies + LANES)), np.zeros(bodies + LANES)
-        np.divide(x, self.half, out=self.place[:, :bodies])
-        np.divide(self.source, unit, out=self.weight[:bodies])
+        self.place, self.weight = np.empty((3, bodies + LANES)), np.empty(bodies + LANES)
+        tree.place_bodies(x, self.source, self.half, unit, self.key, self.place, self.weight)
         self.softening2 = kick.softening2 / self.half**2
         self.kick_of_far = unit / self.half**2
 
@@ -161,18 +160,38 @@ class Lists:
 
 
 class NearLists:
-    """The near pairs of leaves: alike from both sides where no body is without mass, or others."""
+    """The near pairs of leaves: alike from both sides where no body is without mass, or others.
 
-    def __init__(self, bodies: SortedBodies, cells: Cells, pairs: np.ndarray) -> None:
+    ``leaves``: those that have any; ``work``: the pairs of bodies of each.
+    """
+
+    def __init__(self, cells: Cells, pairs: np.ndarray) -> None:
         massive = cells.lightest > 0.0
         alike = massive[pairs[:, 0]] & massive[pairs[:, 1]]
         others = pairs[:0] if alike.all() else pairs[~alike]
-        self.alike = Lists.by_first(cells.count, pairs[alike] if len(others) else pairs)
+        self._cells, self._pairs, self._all_alike = cells, pairs, not len(others)
+        self.alike = Lists.by_first(cells.count, pairs if self._all_alike else pairs[alike])
         self.others = Lists.by_sink(others, np.ones(cells.count, np.bool_))
-        many = np.diff(self.alike.offset) + np.diff(self.others.offset)
-        self.leaves = np.flatnonzero(many)
+        self._find_leaves((np.diff(self.alike.offset) > 0) | (np.diff(self.others.offset) > 0))
+
+    def of(self, mine: np.ndarray) -> NearLists:
+        """Return the pairs whose first leaf is among some cells (cells,)."""
+        if not self._all_alike:
+            return NearLists(self._cells, self._pairs[mine[self._pairs[:, 0]]])
+        found = copy.copy(self)
+        found._find_leaves((np.diff(self.alike.offset) > 0) & mine)
+        return found
+
+    def all_leaves(self) -> np.ndarray:
+        """Return the leaves of all these pairs."""
+        named = np.zeros(self._cells.count, np.bool_)
+        for lists in (self.alike, self.others):
+            near.name_rows(self.leaves, lists.offset, lists.sources, named)
+        return np.flatnonzero(named)
+
+    def _find_leaves(self, some: np.ndarray) -> None:
+        first, last = self._cells.first, self._cells.last
+        self.leaves = np.flatnonzero(some)
         self.work = np.zeros(self.leaves.size, np.int64)
         for lists in (self.alike, self.others):
-            near.near_work(
-                self.leaves, cells.first, cells.last, lists.offset, lists.sources, self.work
-            )
+            near.near_work(self.leaves, first, last, lists.offset, lists.sources, self.work)

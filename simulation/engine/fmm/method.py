@@ -69,7 +69,7 @@ class FastMultipole(TreeMaker):
         clock.lap("tree")
         moments = self._moments(bodies, cells)
         clock.lap("upward")
-        far, close = self._lists(bodies, cells)
+        far, close = self._lists(cells)
         clock.lap("traversal")
         fields = self._far(bodies, cells, moments, far, np.arange(cells.count))
         clock.lap("far")
@@ -120,11 +120,11 @@ class FastMultipole(TreeMaker):
         )
         return rows
 
-    def _lists(self, bodies: SortedBodies, cells: Cells) -> tuple[Lists, NearLists]:
+    def _lists(self, cells: Cells) -> tuple[Lists, NearLists]:
         """Return for each cell the cells that act on it, far and near."""
         wanted = np.ones(cells.count, np.bool_)
         far, close = self._pairs(cells, wanted)
-        return Lists.by_sink(far, wanted), NearLists(bodies, cells, close)
+        return Lists.by_sink(far, wanted), NearLists(cells, close)
 
     def _pairs(self, cells: Cells, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the far pairs and the near pairs of wanted cells; see ``traversal.find_pairs``."""

@@ -182,3 +182,13 @@ def near_work(leaves, first, last, offset, sources, work):
         for k in range(offset[c], offset[c + 1]):
             bodies += last[sources[k]] - first[sources[k]]
         work[at] += bodies * (last[c] - first[c])
+
+
+@kernel
+def name_rows(leaves, offset, sources, named):
+    """Mark the leaves that have others listed, and those (cells,)."""
+    for at in range(leaves.size):
+        c = leaves[at]
+        named[c] |= offset[c] < offset[c + 1]
+        for k in range(offset[c], offset[c + 1]):
+            named[sources[k]] = True

@@ -48,6 +48,23 @@ def morton_keys(x, half, key):
 
 
 @kernel
+def place_bodies(x, source, half, unit, key, place, weight):
+    """Write the Morton keys of positions (3, N), these in units of ``half`` and the sources in
+    ``unit``: ``place`` (3, more than N), ``weight`` (more than N,), zeros for nobody.
+    """
+    morton_keys(x, half, key)
+    bodies = source.size
+    for axis in range(3):
+        row, origin = place[axis], x[axis]
+        for i in range(bodies):
+            row[i] = origin[i] / half
+        row[bodies:] = 0.0
+    for i in range(bodies):
+        weight[i] = source[i] / unit
+    weight[bodies:] = 0.0
+
+
+@kernel
 def radix_sort(key, order, spare_key, spare_order):
     """Sort keys (N,) uint64 and their indices in place, stable. O(N), digits of 11 bits."""
     n = key.size
@@ -221,13 +238,14 @@ def split_wide_leaves(key, asked, strength, cells, first, last, level, child, ch
 
 
 @kernel
-def place_cells(cells, first, last, child, children, x, source, centre, charge, radius):
-    """Write each cell's centre of charge and size (cells, 4), total charge, and the radius.
+def place_cells(begin, cells, first, last, child, children, x, source, centre, charge, radius):
+    """Write the centre of charge and size (cells, 4), total charge, and radius of the cells
+    begin <= c < cells; those after them are done.
 
     ``x`` (3, N) and ``source`` (N,) in sorted order. The size is the least power of two above the
     radius. A cell without charge is centred on its bodies.
     """
-    for c in range(cells - 1, -1, -1):
+    for c in range(cells - 1, begin - 1, -1):
         sx, sy, sz, total = 0.0, 0.0, 0.0, 0.0
         leaf_end = last[c] if children[c] == 0 else first[c]
         for i in range(first[c], leaf_end):

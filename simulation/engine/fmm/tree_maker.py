@@ -55,13 +55,14 @@ class TreeMaker:
         if count != cells.count:
             if count < 0:
                 return False
-            cells.count = count
-            self._place(bodies, cells)
+            done, cells.count = cells.count, count
+            self._place(bodies, cells, done)
         traversal.weakest_upward(cells.count, cells.child, cells.children, cells.strength)
         return True
 
-    def _place(self, bodies: SortedBodies, cells: Cells) -> None:
+    def _place(self, bodies: SortedBodies, cells: Cells, done: int = 0) -> None:
         tree.place_cells(
+            done,
             cells.count,
             cells.first,
             cells.last,
