@@ -9,23 +9,20 @@ a spline's, against its own direct sum; fmm3dpy knows none).
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llvmlite.binding import get_host_cpu_features
 
 from benchmarks._engine_peers import Peers
+from benchmarks._engine_starts import first_call, one_digest
 from benchmarks._report import Row, publish
 from benchmarks._turns import awake, interleave, seconds_of
 from simulation import engine
@@ -33,8 +30,6 @@ from simulation.engine import kernels
 from simulation.engine.distribution import DistributedForce, distribute
 from simulation.engine.outcome import measure_force_rms
 from simulation.engine.starting import prepare_state
-
-HERE = Path(__file__).resolve().parent
 
 MANY, FEW, MOST = 100_000, 10_000, 1_000_000
 SOFTENING = 0.01
@@ -144,16 +139,24 @@ def against_trees(peers: Peers) -> tuple[list[Row], list[str]]:
 
 
 def against_direct(peers: Peers) -> tuple[list[Row], list[str]]:
-    """Direct summation of 1e4 bodies on one thread."""
+    """Direct summation of 1e4 bodies on one thread: the forces, which is what REBOUND sums, and
+    with them the pair potentials that our verified step reads.
+    """
     peers.load(engine.SCENARIOS["plummer"].build(FEW, 1))
     state = prepare(FEW, None)
     options = {"softening": SOFTENING, "gravity": "basic", "theta": 0.0}
-    ours, rebound = interleave(
-        5,
-        awake(lambda: seconds_of(lambda: state.evaluate(-1))),
+    kick = replace(state.kicks[-1], potential_per_charge=0.0)
+    forces = partial(state.force.evaluate, state.x, kick, state.k_q.copy(), state.u_q.copy())
+    ours, rebound, both = interleave(
+        TURNS,
+        awake(lambda: seconds_of(forces)),
         awake(lambda: peers.force("rebound_force", **options)[0]),
+        awake(lambda: seconds_of(lambda: state.evaluate(-1))),
     )
-    return [Row("N=1e4 direct against REBOUND", ours, "s", rebound, rebound / 5)], []
+    return [
+        Row("N=1e4 direct against REBOUND, forces", ours, "s", rebound, rebound / 5),
+        Row("N=1e4 direct, potentials too", both, "s", rebound),
+    ], []
 
 
 def drift(peers: Peers) -> tuple[list[Row], list[str]]:
@@ -231,7 +234,7 @@ def workers() -> tuple[list[Row], list[str]]:
     critical path, in each evaluation the slowest rank's and the coordinator's.
     """
     rows, notes = [], []
-    for title, accuracy in (("direct", None), ("fmm 1e-4", 1e-4)):
+    for title, accuracy in (("direct", None), ("fmm 1e-4", 1e-4), ("fmm 1e-5", 1e-5)):
         wall_s, path_s = shared_evaluations(accuracy, (1, 2, 4))
         two, four = wall_s[1] / wall_s[2], path_s[1] / path_s[4]
         rows += [
@@ -308,61 +311,6 @@ def verifying() -> tuple[list[Row], list[str]]:
             lambda state=state: seconds_of(lambda: engine.advance(state, 1)),  # type: ignore[misc]
         )
         rows.append(Row(f"verifying, part of a step, N={name}", spent / step, "", goal=0.03))
-    return rows, []
-
-
-def one_digest() -> tuple[list[Row], list[str]]:
-    """The digest of a run over threads, order of the input, and instruction sets."""
-    digests: dict[str, str] = {}
-    native = "AVX-512" if get_host_cpu_features()["avx512f"] else "native"
-    for title, processor in ((native, ""), ("AVX2", "haswell"), ("SSE4.2", "nehalem")):
-        # Without its features, too, the other code would use this processor's.
-        other = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""} if processor else {}
-        for threads, permuted in product((1, 2), (0, 1)):
-            digest = subprocess.run(
-                [sys.executable, "-m", "benchmarks._digest", str(threads), str(permuted)],
-                env={**os.environ, **other},
-                cwd=HERE.parent,
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout.strip()
-            digests[f"{title}, {threads} threads{', permuted' if permuted else ''}"] = digest
-    found = sorted(set(digests.values()))
-    return [Row(f"digests of {len(digests)} ways to run it", len(found), "", goal=1)], [
-        f"One run: {', '.join(digests)}: {' '.join(digest[:16] for digest in found)}."
-    ]
-
-
-def first_call() -> tuple[list[Row], list[str]]:
-    """What a user waits for the first time, and the second."""
-    rows = []
-    code = (
-        "import time; t = time.perf_counter()\n"
-        "from simulation import engine\n"
-        "engine.advance(engine.prepare('plummer', bodies=4096, {options}), 1)\n"
-        "print(time.perf_counter() - t)"
-    )
-    for name, options in (("direct", ""), ("fmm", "force='fmm'")):
-        with tempfile.TemporaryDirectory() as cache:
-            for which in ("new machine", "kept code"):
-                found = subprocess.run(
-                    [sys.executable, "-c", code.format(options=options)],
-                    env={**os.environ, "NUMBA_CACHE_DIR": cache},
-                    cwd=HERE.parent,
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                )
-                goal = 60.0 if which == "new machine" else 5.0
-                rows.append(
-                    Row(
-                        f"import and first step, {name}, {which}",
-                        float(found.stdout),
-                        "s",
-                        goal=goal,
-                    )
-                )
     return rows, []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,11 +18,7 @@ from simulation.engine.boundaries import (
     wrap,
 )
 from simulation.engine.bounds import second_order_bound, verify_energy_with_fields
-from simulation.engine.collisions import (
-    laws_with_collisions,
-    radii_in_quanta,
-    unclaimed_laws,
-)
+from simulation.engine.collisions import laws_with_collisions, radii_in_quanta, unclaimed_laws
 from simulation.engine.errors import BadRequest, NoAnswer, OutOfRange
 from simulation.engine.forces import Evaluation, Force, Kick
 from simulation.engine.forces.direct import FEW, DirectSummation, PairSummation
@@ -130,6 +127,8 @@ class State(IntegerState):
         # What moves a test particle is its velocity: any mass serves to count it in quanta.
         self.inertia = inertia_of(self.mass)
         self.kicks = [self._kick(abs(weight)) for weight in method.kicks]
+        # Readings are taken after a step, at the positions of its last kick.
+        self.kicks[:-1] = [replace(kick, potential_per_charge=0.0) for kick in self.kicks[:-1]]
         self.sink = np.array([kick.sink for kick in self.kicks])
         self.source = np.array([kick.source for kick in self.kicks])
         self.per_charge = np.array([kick.potential_per_charge for kick in self.kicks])

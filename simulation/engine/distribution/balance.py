@@ -7,6 +7,8 @@ has added to. The rest of its partial sum is nobody's business.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numba as nb
 import numpy as np
 
@@ -72,6 +74,20 @@ def add_touched(partial, touched, total):
 
 
 @kernel
+def copy_touched(partial, touched, total):
+    """Write a partial sum to ``total``, zeros where it is not touched."""
+    for part in range(partial.shape[0]):
+        for axis in range(4):
+            for block in range(touched.size):
+                begin, end = block * BLOCK, min(block * BLOCK + BLOCK, partial.shape[2])
+                target = total[part, axis, begin:end]
+                if touched[block]:
+                    target[:] = partial[part, axis, begin:end]
+                else:
+                    target[:] = 0
+
+
+@kernel
 def take_touched(partial, touched, taken):
     """Move the touched blocks of a partial sum to ``taken`` (parts, 4, blocks * BLOCK), side by
     side, and leave zeros.
@@ -98,3 +114,9 @@ def look_at(
     weigh(partial, source, touched, sums)
     x, y, z, rest = (int(value) for value in sums)
     return x, y, z, rest
+
+
+def sum_up(partials: Iterable[tuple[np.ndarray, np.ndarray]], total: np.ndarray) -> None:
+    """Write the sum of partial sums, each with what it has touched: at least one."""
+    for place, (partial, touched) in enumerate(partials):
+        (add_touched if place else copy_touched)(partial, touched, total)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulation.engine.distribution.balance import add_touched
+from simulation.engine.distribution.balance import sum_up
 from simulation.engine.distribution.protocol import Answer, Bodies, Order, RanksLost
 from simulation.engine.distribution.transport import Setup
 from simulation.engine.distribution.work import Desk, make_work
@@ -59,10 +59,9 @@ class InProcessRanks:
 
     def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
         """Add the partial sums."""
-        total[:] = 0
         for rank in self.members:
             self._drill(rank, "die_late")
-            add_touched(self._partials[rank], touched[rank], total)
+        sum_up(((self._partials[rank], touched[rank]) for rank in self.members), total)
 
     def isolate(self, rank: int) -> None:
         """Forget a rank."""

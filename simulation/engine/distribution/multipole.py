@@ -24,7 +24,6 @@ from simulation.engine.fmm.arrays import (
     Lists,
     NearLists,
     SortedBodies,
-    alone_in_their_places,
     morton_order,
     put_back,
     put_in_order,
@@ -112,7 +111,7 @@ class MultipoleWork(FastMultipole):
     def settle(self, total: np.ndarray, k_q: np.ndarray, u_q: np.ndarray) -> tuple[int, int, int]:
         """Add near and far, return the residual to the bodies, put them back into their order."""
         sums = np.add(total[0], total[1], out=total[0])
-        residual = return_residual(sums[:3], self.source, alone_in_their_places(self._x))
+        residual = return_residual(sums[:3], self.source, self._x)
         put_back(self._order, sums, k_q, u_q)
         return residual
 

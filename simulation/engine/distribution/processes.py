@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from simulation.engine.distribution.arena import Arena, create_arena
-from simulation.engine.distribution.balance import add_touched
+from simulation.engine.distribution.balance import sum_up
 from simulation.engine.distribution.links import Links
 from simulation.engine.distribution.protocol import (
     Answer,
@@ -95,9 +95,8 @@ class ProcessRanks:
     def combine(self, number: int, touched: dict[int, np.ndarray], total: np.ndarray) -> None:
         """Add up what the members left in the arena: it is there even if they are not."""
         assert self._arena is not None
-        total[:] = 0
-        for rank in self.members:
-            add_touched(self._arena.partials[rank], touched[rank], total)
+        partials = self._arena.partials
+        sum_up(((partials[rank], touched[rank]) for rank in self.members), total)
 
     def isolate(self, rank: int) -> None:
         """Kill a rank."""

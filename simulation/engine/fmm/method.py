@@ -17,7 +17,6 @@ from simulation.engine.fmm.arrays import (
     NearLists,
     Room,
     SortedBodies,
-    alone_in_their_places,
     morton_order,
     put_back,
     put_in_order,
@@ -78,7 +77,7 @@ class FastMultipole(TreeMaker):
         clock.lap("near")
         kicks, potentials = total[:3], total[3]
         within = self._downward(bodies, cells, fields, kick, kicks, potentials) and within
-        residual = return_residual(kicks, bodies.source, alone_in_their_places(x))
+        residual = return_residual(kicks, bodies.source, x)
         put_back(order, total, k_q, u_q)
         clock.lap("downward")
         return Evaluation(within, residual, clock.laps_s)

@@ -170,6 +170,20 @@ def break_ties(key, order, x, source, sink, unsorted):
 
 
 @kernel
+def take(order, values, taken):
+    """Write the values (N,) in an order."""
+    for i in range(order.size):
+        taken[i] = values[order[i]]
+
+
+@kernel
+def put(order, taken, values):
+    """Write values that are in an order to where they came from."""
+    for i in range(order.size):
+        values[order[i]] = taken[i]
+
+
+@kernel
 def build_cells(key, leaf_size, first, last, level, child, children, parent):
     """Split the sorted keys into cells, breadth first; return their number, -1 when out of room.
 

@@ -18,8 +18,8 @@ class Kick:
     Body i is kicked by j with rint(sink_i source_j (x_j - x_i) / (r^2 + softening2)^1.5) quanta a
     component. A body with mass has sink == source, so that the product commutes and both kicks of a
     pair are opposite; a test particle has source 0. ``sink``, ``source``: (N,) float64. The pair's
-    potential is rint(sink_i source_j / r * potential_per_charge). Each pair must stay below
-    2^pair_bits quanta.
+    potential is rint(sink_i source_j / r * potential_per_charge); with 0 none is asked for, which
+    makes direct summation faster. Each pair must stay below 2^pair_bits quanta.
     """
 
     sink: np.ndarray

@@ -154,6 +154,25 @@ class _Row:
             r2 = self.scratch.read(sink, kept)
             self.scratch.write(sink, kept, self.emit.inverse_root(r2))
 
+    def leave_out_potentials(self) -> None:
+        """Let the sinks' potentials be 0, rounders and all."""
+        nothing = ir.Constant(self.emit.whole, [0] * self.emit.lanes)
+        for totals in self.totals:
+            self.emit.builder.store(nothing, totals[3])
+
+    def write_pulls_alone(self, column: Any, *, both: bool) -> None:
+        """Keep what the ways are multiplied by instead of r^2 + softening^2; potentials are 0."""
+        emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
+        if both:
+            rounders = emit.precision.rounder_bits * len(self.range)
+            none = ir.Constant(emit.whole, [rounders % 2**emit.precision.whole.width] * emit.lanes)
+            self.sums.write(3, column, builder.add(self.sums.read(3, column), none))
+        charge = self.near.read(3, column)
+        for sink in self.range:
+            inverse = self.emit.inverse_root(self.scratch.read(sink, kept))
+            u = builder.fmul(builder.fmul(self.sinks[sink][3], charge), inverse)
+            self.scratch.write(sink, kept, builder.fmul(u, builder.fmul(inverse, inverse)))
+
     def write_pulls(self, column: Any, *, both: bool, watched: bool) -> None:
         """Keep what the ways are multiplied by instead; add the potentials. If ``watched``, also
         keep the bits seen.
@@ -239,11 +258,18 @@ def _pass_over(emit: Emitter, both: bool, sinks: int, arguments: Any) -> Any:
             stage(column)
 
     run(row.write_distances2)
-    run(row.write_inverse_roots)
-    with builder.if_else(row.watched) as (yes, no):
-        for branch, watched in ((yes, True), (no, False)):
-            with branch:
-                run(partial(row.write_pulls, both=both, watched=watched))
+    per_charge = arguments[8]
+    wanted = builder.fcmp_unordered("!=", per_charge, ir.Constant(per_charge.type, 0.0))
+    with builder.if_else(builder.or_(row.watched, wanted)) as (more, kicks_alone):
+        with more:
+            run(row.write_inverse_roots)
+            with builder.if_else(row.watched) as (yes, no):
+                for branch, watched in ((yes, True), (no, False)):
+                    with branch:
+                        run(partial(row.write_pulls, both=both, watched=watched))
+        with kicks_alone:
+            row.leave_out_potentials()
+            run(partial(row.write_pulls_alone, both=both))
     for axis in range(3):
         run(partial(row.add_kicks, axis, both=both))
     return row.settle()
@@ -263,10 +289,11 @@ def make_rows(
     write the kicks and potentials of the sources begin <= j < end, at most ``COLUMNS``, on the
     first sinks, summed, to ``given`` (SINKS, 4) int64. With ``both`` also add to ``sums`` (4, room)
     int64 what the sinks do to each source, less ``ROUNDER_BITS`` for each sink in the kicks, and
-    more by as much in the potential. ``near`` (4, room) float64: x, y, z, charge, followed by
-    ``PADDING`` of no charge; ``scratch`` room for (SINKS, COLUMNS + PADDING) float64; ``sinks``
-    (SINKS, 4) float64 as in ``near``. Returns the OR of all bits seen, see ``pair_kick``, or 0
-    where pairs are not ``watched``: for callers that know beforehand that all are in range.
+    more by as much in the potential. With potential_per_charge 0 potentials are 0, and take next to
+    no time. ``near`` (4, room) float64: x, y, z, charge, followed by ``PADDING`` of no charge;
+    ``scratch`` room for (SINKS, COLUMNS + PADDING) float64; ``sinks`` (SINKS, 4) float64 as in
+    ``near``. Returns the OR of all bits seen, see ``pair_kick``, or 0 where pairs are not
+    ``watched``: for callers that know beforehand that all are in range.
 
     In ``SINGLE`` precision all of these are float32 and int32, and the rounder's bits are
     ``SINGLE_ROUNDER_BITS``: no component of a pair's kick, nor its potential, may reach 2^22.

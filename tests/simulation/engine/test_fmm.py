@@ -172,7 +172,8 @@ class TestMomentum:
         before = np.array([row[:3] for row in kicks], np.int64).T.copy()
         source = np.array([float(row[3]) for row in kicks])
         after, heavy = before.copy(), source > 0.0
-        residual = method.return_residual(after, source, np.ones(len(source), bool))
+        x = np.tile(np.arange(float(len(source))), (3, 1))
+        residual = method.return_residual(after, source, x)
         assert list(residual) == total(before[:, heavy])
         assert np.array_equal(after[:, ~heavy], before[:, ~heavy])
         if np.any(heavy):

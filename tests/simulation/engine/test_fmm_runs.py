@@ -146,5 +146,5 @@ class TooStrong:
     def evaluate(self, x, kick, k_q, u_q):
         found = self.force.evaluate(x, kick, k_q, u_q)
         k_q += k_q // 1000
-        method.return_residual(k_q, kick.source, np.ones(len(kick.source), bool))
+        method.return_residual(k_q, kick.source, x)
         return found

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from simulation import engine
 from simulation.engine import Bodies, State
-from simulation.engine.forces.direct import FEW
+from simulation.engine.forces.direct import FEW, DirectSummation
 from simulation.engine.integrators import INTEGRATORS, Composition
+from simulation.engine.starting import prepare_state
 
 ALL = tuple(engine.SCENARIOS)
 METHODS = ("leapfrog", "yoshida4", "yoshida6", "yoshida8")
@@ -158,6 +159,27 @@ class TestOrder:
             INTEGRATORS, "leapfrog", replace(INTEGRATORS["leapfrog"], weights=(1.001,))
         )
         assert is_seen("leapfrog")
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_potentials_are_asked_for_once_a_step(self, name):
+        """They are read after a step: those of its other kicks would be for nothing."""
+        asked = []
+
+        class Spy(DirectSummation):
+            def evaluate(self, x, kick, k_q, u_q):
+                asked.append(kick.potential_per_charge > 0.0)
+                return super().evaluate(x, kick, k_q, u_q)
+
+        request = engine.check_request("plummer", bodies=FEW, steps=2, integrator=name)
+        state = prepare_state(request, Spy())
+        asked.clear()
+        assert engine.advance(state, 2).violation is None
+        stages = state.method.stages
+        assert asked == [*[False] * (stages - 1), True] * 2
+        exact = np.empty_like(state.u_q)
+        kick, kicks = state.kicks[-1], np.empty_like(state.k_q)
+        DirectSummation().evaluate(state.x, kick, kicks, exact)
+        assert np.array_equal(state.u_q, exact)
 
     @pytest.mark.parametrize("name", ["leapfrog", "yoshida4", "yoshida6"])
     def test_the_energy_strays_by_the_same_power(self, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import mpmath
 import numba as nb
@@ -55,6 +56,10 @@ def test_blocks_give_the_integers_of_single_pairs(bodies, softening2, massless):
         assert force.evaluate(x, kick, kicks, potentials).within
         np.testing.assert_array_equal(kicks, expected)
         np.testing.assert_array_equal(potentials, expected_u)
+        # Potentials are left out on request: nothing else changes.
+        force.evaluate(x, replace(kick, potential_per_charge=0.0), kicks, potentials)
+        np.testing.assert_array_equal(kicks, expected)
+        assert not np.any(potentials)
 
 
 @pytest.mark.parametrize(("lanes", "feeling"), [(2, SINKS), (4, FEW_SINKS), (8, SINKS)])
@@ -64,10 +69,11 @@ def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
     rounders = np.array([feeling * ROUNDER_BITS % 2**64], np.uint64).view(np.int64)
 
     @nb.njit(error_model="numpy")
-    def run(near, sums, inverse, many, sinks, watched, given):
-        return rows(near, sums, inverse, 0, many, sinks, 1e-4, 0.5, watched, given)
+    def run(near, sums, inverse, many, sinks, per_charge, watched, given):
+        return rows(near, sums, inverse, 0, many, sinks, 1e-4, per_charge, watched, given)
 
-    for sources, watched in itertools.product((1, 7, 8, 9, 40, 101), (True, False)):
+    cases = itertools.product((1, 7, 8, 9, 40, 101), (0.5, 0.0), (True, False))
+    for sources, per_charge, watched in cases:
         x, sink, _ = cloud(sources + feeling)
         near = np.zeros((4, sources + PADDING))
         near[0] = AWAY
@@ -75,7 +81,7 @@ def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
         sums, given = np.zeros((4, sources + PADDING), np.int64), np.empty((SINKS, 4), np.int64)
         sinks = np.ascontiguousarray(np.vstack([x[:, :feeling], sink[:feeling]]).T)
         scratch = np.empty((SINKS, COLUMNS + PADDING))
-        seen = run(near, sums, scratch, sources, sinks, watched, given)
+        seen = run(near, sums, scratch, sources, sinks, per_charge, watched, given)
         assert (seen != 0) == watched
 
         for one in range(feeling):
@@ -83,7 +89,8 @@ def test_the_width_of_the_vectors_changes_nothing(lanes, feeling):
             kept = np.r_[one, feeling : feeling + sources]
             alone = np.ascontiguousarray(x[:, kept])
             kicks, potentials = one_by_one(alone, sink[kept], sink[kept], 1e-4)
-            np.testing.assert_array_equal(given[one], [*kicks[:, 0], potentials[0]])
+            potential = potentials[0] if per_charge else 0
+            np.testing.assert_array_equal(given[one], [*kicks[:, 0], potential])
         pulled = sums[:3, :sources] + rounders
         np.testing.assert_array_equal(pulled.sum(axis=1), -given[:feeling, :3].sum(axis=0))
         assert (sums[3, :sources] - rounders).sum() == given[:feeling, 3].sum()
