@@ -6,7 +6,7 @@ sinks' sums stay in registers, what the sources get is subtracted in memory. The
 every sum of them, are those of ``pair_kick``, whatever the width of the vectors.
 
 A row is passed over in stages, each a loop of its own that writes what the next one reads:
-distances, inverse roots, pulls and potentials, then the three components. Together they need more
+distances, inverse roots and pulls, then the three components. Together they need more
 registers than there are, and the chain through one pair is longer than a processor looks ahead (two
 AVX2 cores, clock cycles of eight pairs: 31 in stages, 41 to 47 in one loop, of which roots and
 divisions would take 27 by themselves).
@@ -160,38 +160,38 @@ class _Row:
         for totals in self.totals:
             self.emit.builder.store(nothing, totals[3])
 
-    def write_pulls_alone(self, column: Any, *, both: bool) -> None:
-        """Keep what the ways are multiplied by instead of r^2 + softening^2; potentials are 0."""
-        emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
-        if both:
-            rounders = emit.precision.rounder_bits * len(self.range)
-            none = ir.Constant(emit.whole, [rounders % 2**emit.precision.whole.width] * emit.lanes)
-            self.sums.write(3, column, builder.add(self.sums.read(3, column), none))
-        charge = self.near.read(3, column)
-        for sink in self.range:
-            inverse = self.emit.inverse_root(self.scratch.read(sink, kept))
-            u = builder.fmul(builder.fmul(self.sinks[sink][3], charge), inverse)
-            self.scratch.write(sink, kept, builder.fmul(u, builder.fmul(inverse, inverse)))
-
-    def write_pulls(self, column: Any, *, both: bool, watched: bool) -> None:
-        """Keep what the ways are multiplied by instead; add the potentials. If ``watched``, also
-        keep the bits seen.
+    def write_pulls(
+        self,
+        column: Any,
+        *,
+        both: bool,
+        rooted: bool = False,
+        watched: bool = False,
+        wanted: bool = True,
+    ) -> None:
+        """Keep what the ways are multiplied by instead, of inverse roots where it is ``rooted``;
+        add the potentials, or zeros where these are not ``wanted``. If ``watched``, also keep the
+        bits seen.
         """
         emit, builder, kept = self.emit, self.emit.builder, self._kept(column)
         charge = self.near.read(3, column)
         other = self.sums.read(3, column) if both else None
         for sink in self.range:
             inverse = self.scratch.read(sink, kept)
+            if not rooted:
+                inverse = emit.inverse_root(inverse)
             cc = builder.fmul(self.sinks[sink][3], charge)
             inverse2 = builder.fmul(inverse, inverse)
             u = builder.fmul(cc, inverse)
             self.scratch.write(sink, kept, builder.fmul(u, inverse2))
-            potential = emit.bits(emit.multiply_add(u, self.per_charge, self.rounder))
+            potential = emit.bits(self.rounder)
+            if wanted:
+                potential = emit.bits(emit.multiply_add(u, self.per_charge, self.rounder))
+                self._add(self.totals[sink][3], potential)
             if watched:
                 largest = emit.bits(emit.multiply_add(cc, inverse2, self.rounder))
                 seen = builder.or_(builder.load(self.seen), builder.or_(potential, largest))
                 builder.store(seen, self.seen)
-            self._add(self.totals[sink][3], potential)
             other = builder.add(other, potential) if both else None
         if both:
             self.sums.write(3, column, other)
@@ -260,16 +260,20 @@ def _pass_over(emit: Emitter, both: bool, sinks: int, arguments: Any) -> Any:
     run(row.write_distances2)
     per_charge = arguments[8]
     wanted = builder.fcmp_unordered("!=", per_charge, ir.Constant(per_charge.type, 0.0))
-    with builder.if_else(builder.or_(row.watched, wanted)) as (more, kicks_alone):
-        with more:
-            run(row.write_inverse_roots)
-            with builder.if_else(row.watched) as (yes, no):
-                for branch, watched in ((yes, True), (no, False)):
-                    with branch:
-                        run(partial(row.write_pulls, both=both, watched=watched))
-        with kicks_alone:
-            row.leave_out_potentials()
-            run(partial(row.write_pulls_alone, both=both))
+    pulls = partial(row.write_pulls, both=both)
+    # With potentials, doubles are more numbers at a time than AVX2 has registers.
+    apart = emit.precision is DOUBLE
+    with builder.if_else(row.watched) as (yes, no):
+        with yes:
+            run(partial(pulls, watched=True))
+        with no, builder.if_else(wanted) as (kept, left_out):
+            with kept:
+                if apart:
+                    run(row.write_inverse_roots)
+                run(partial(pulls, rooted=apart))
+            with left_out:
+                row.leave_out_potentials()
+                run(partial(pulls, wanted=False))
     for axis in range(3):
         run(partial(row.add_kicks, axis, both=both))
     return row.settle()
