@@ -28,7 +28,7 @@ from simulation.engine.fmm.arrays import (
     put_back,
     put_in_order,
 )
-from simulation.engine.fmm.lanes import LANES
+from simulation.engine.fmm.far import LANES
 from simulation.engine.fmm.method import FastMultipole
 from simulation.engine.fmm.residual import return_residual
 from simulation.engine.fmm.traversal import want_upward
@@ -37,7 +37,7 @@ from simulation.engine.forces import Kick
 # Two full leaves: no task is without any.
 _TASK_BODIES = 64
 # What LANES far sources and a body cost, in pairs of near bodies (measured at preset 1e-4).
-_SOURCES_COST, _BODY_COST = 900.0, 100.0
+_SOURCES_COST, _BODY_COST = 1450.0, 70.0
 
 
 class MultipoleWork(FastMultipole):

@@ -1,4 +1,4 @@
-"""Multipole to local in vector instructions: eight sources of one sink cell at a time.
+"""Multipole to local in vector instructions: sixteen sources of one sink cell at a time.
 
 u(x) = sum over bodies of source / sqrt(r^2 + softening^2), from a far cell B in a sink cell A:
 
@@ -11,9 +11,10 @@ sqrt(r^2 + softening^2), so that the recursion starts from the constants (-1)^m 
 in units of its cell's size to the m, L_n goes in those of the sink's, and sizes are below
 distances: no single-precision number can overflow, whatever the lengths.
 
-The code is written as LLVM vectors of a fixed width, not left to a compiler's choice: the same
-additions in the same order on every processor. Lanes that have no source hold zeros. Dipoles about
-the centre of charge vanish and are left out.
+The code is written as LLVM vectors, not left to a compiler's choice: the same additions in the
+same order on every processor. Where a vector holds eight numbers, its halves take turns; a lane
+never sees another. Lanes that have no source hold zeros. Dipoles about the centre of charge vanish
+and are left out.
 
 Source: Dehnen (2002), J. Comput. Phys. 179, 27, eqs. 3 to 8.
 """
@@ -28,13 +29,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 8
+from simulation.engine.forces.vectors import align_stack
+
+LANES = 16
+# Numbers of one source that are read at once, and the lanes of a narrow vector.
+_BLOCK = 8
 _TURNS = 10
 Index = tuple[int, int, int]
 
 _float, _double = ir.FloatType(), ir.DoubleType()
 _int32, _int64 = ir.IntType(32), ir.IntType(64)
-_vector = ir.VectorType(_float, LANES)
+_block = ir.VectorType(_float, _BLOCK)
 
 
 @cache
@@ -55,25 +60,28 @@ def stored(order: int) -> tuple[Index, ...]:
 
 
 def row_length(order: int) -> int:
-    """Return the length of a row of multipoles, a multiple of the lanes."""
-    return -(-len(stored(order)) // LANES) * LANES
-
-
-def _declare(builder: Any, name: str, operands: int) -> Any:
-    shape = ir.FunctionType(_vector, [_vector] * operands)
-    return cgutils.get_or_insert_function(builder.module, shape, f"{name}.v{LANES}f32")
+    """Return the length of a row of multipoles, a multiple of what is read at once."""
+    return -(-len(stored(order)) // _BLOCK) * _BLOCK
 
 
 class _Emitter:
     """Vector arithmetic that folds constants: an operand is an LLVM value or a Python float."""
 
-    def __init__(self, builder: Any) -> None:
+    def __init__(self, builder: Any, lanes: int) -> None:
         self.builder = builder
-        self.fused = _declare(builder, "llvm.fma", 3)
-        self.root = _declare(builder, "llvm.sqrt", 1)
+        self.lanes = lanes
+        self.vector = ir.VectorType(_float, lanes)
+        self.fused = self._declare("llvm.fma", 3)
+        self.root = self._declare("llvm.sqrt", 1)
+
+    def _declare(self, name: str, operands: int) -> Any:
+        shape = ir.FunctionType(self.vector, [self.vector] * operands)
+        return cgutils.get_or_insert_function(
+            self.builder.module, shape, f"{name}.v{self.lanes}f32"
+        )
 
     def constant(self, value: float) -> Any:
-        return ir.Constant(_vector, [value] * LANES)
+        return ir.Constant(self.vector, [value] * self.lanes)
 
     def value(self, a: Any) -> Any:
         return self.constant(a) if isinstance(a, float) else a
@@ -100,25 +108,22 @@ class _Emitter:
             a, b, ir.Constant(ir.VectorType(_int32, len(mask)), mask)
         )
 
-    def transpose(self, rows: list[Any]) -> list[Any]:
-        """Return the columns of LANES rows of LANES values."""
+    def columns(self, blocks: list[Any]) -> list[Any]:
+        """Return the columns of ``lanes`` rows of _BLOCK values."""
+        rows = blocks[:_BLOCK]
+        if self.lanes > _BLOCK:
+            both = list(range(2 * _BLOCK))
+            pairs = zip(rows, blocks[_BLOCK:], strict=True)
+            rows = [self.shuffle(low, high, both) for low, high in pairs]
         step = 1
-        while step < LANES:
-            following = [None] * LANES
-            for i in range(LANES):
-                if i & step:
-                    continue
-                low, high = [], []
-                for j in range(LANES):
-                    if j & step:
-                        low.append(LANES + j - step)
-                        high.append(LANES + j)
-                    else:
-                        low.append(j)
-                        high.append(j + step)
-                following[i] = self.shuffle(rows[i], rows[i + step], low)
-                following[i + step] = self.shuffle(rows[i], rows[i + step], high)
-            rows = following
+        while step < _BLOCK:
+            # Of two rows each lane with that bit and each without it.
+            low = [self.lanes + j - step if j & step else j for j in range(self.lanes)]
+            high = [self.lanes + j if j & step else j + step for j in range(self.lanes)]
+            for i in range(_BLOCK):
+                if not i & step:
+                    pair = rows[i], rows[i + step]
+                    rows[i], rows[i + step] = self.shuffle(*pair, low), self.shuffle(*pair, high)
             step *= 2
         return rows
 
@@ -154,8 +159,13 @@ def _minus(k: Index, axis: int) -> Index:
 def _load(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
     place = builder.bitcast(builder.gep(pointer, [offset]), kind.as_pointer())
     found = builder.load(place)
-    found.align = 4 if kind is _vector else 8
+    found.align = 4 if kind.element == _float else 8
     return found
+
+
+def _width(context: Any) -> int:
+    """Return the lanes of a vector of the processor that code is made for."""
+    return LANES if "+avx512f" in context.codegen().magic_tuple()[2] else _BLOCK
 
 
 def _generate(order: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -165,15 +175,16 @@ def _generate(order: int, context: Any, builder: Any, signature: Any, arguments:
 
     sources, rows, centres, sums = start(0), start(2), start(3), start(6)
     _, begin, _, _, sink, softening2, _ = arguments
-    emit = _Emitter(builder)
+    align_stack(builder)
+    emit = _Emitter(builder, _width(context))
     cells = []
-    for lane in range(LANES):
+    for lane in range(emit.lanes):
         at = builder.add(begin, ir.Constant(_int64, lane))
         cells.append(builder.sext(builder.load(builder.gep(sources, [at])), _int64))
     *offset, size, own_size = _offsets(emit, centres, cells, sink)
-    soft = ir.Constant(_vector, ir.Undefined)
+    soft = ir.Constant(emit.vector, ir.Undefined)
     soft = builder.insert_element(soft, builder.fptrunc(softening2, _float), ir.Constant(_int32, 0))
-    r2 = emit.shuffle(soft, soft, [0] * LANES)
+    r2 = emit.shuffle(soft, soft, [0] * emit.lanes)
     for axis in reversed(offset):
         r2 = emit.multiply_add(axis, axis, r2)
     inverse = builder.fdiv(emit.constant(1.0), builder.call(emit.root, [r2]))
@@ -185,7 +196,7 @@ def _generate(order: int, context: Any, builder: Any, signature: Any, arguments:
     x, y, z = (builder.fmul(axis, inverse) for axis in offset)
     tensor = _derivatives(emit, order, (x, y, z))
     multipole = _multipoles(emit, order, rows, cells, taken)
-    _accumulate(emit, order, multipole, tensor, given, sums)
+    _accumulate(emit, order, multipole, tensor, given, builder.gep(sums, [begin]))
     return context.get_dummy_value()
 
 
@@ -203,10 +214,10 @@ def _offsets(emit: _Emitter, centres: Any, cells: list[Any], sink: Any) -> list[
         # The fourth of a centre is its cell's size.
         both = emit.shuffle(builder.fsub(own, other), other, [0, 1, 2, 7])
         near = builder.fptrunc(both, ir.VectorType(_float, 4))
-        rows.append(emit.shuffle(near, none, list(range(LANES))))
+        rows.append(emit.shuffle(near, none, list(range(_BLOCK))))
     narrow = builder.fptrunc(own, ir.VectorType(_float, 4))
-    own_size = emit.shuffle(narrow, none, [3] * LANES)
-    return [*emit.transpose(rows)[:4], own_size]
+    own_size = emit.shuffle(narrow, none, [3] * emit.lanes)
+    return [*emit.columns(rows)[:4], own_size]
 
 
 def _multipoles(
@@ -215,13 +226,13 @@ def _multipoles(
     """Emit (-1)^|m| M_m in units of the distance; ``powers`` of size over distance."""
     builder, kept, length = emit.builder, stored(order), row_length(order)
     found: dict[Index, Any] = {}
-    for block in range(0, length, LANES):
+    for block in range(0, length, _BLOCK):
         taken = []
         for cell in cells:
             row = builder.mul(cell, ir.Constant(_int64, length))
             at = builder.add(row, ir.Constant(_int64, block))
-            taken.append(_load(builder, rows, at, _vector))
-        for column, index in zip(emit.transpose(taken), kept[block : block + LANES], strict=False):
+            taken.append(_load(builder, rows, at, _block))
+        for column, index in zip(emit.columns(taken), kept[block : block + _BLOCK], strict=False):
             scaled = emit.multiply(column, powers[sum(index)])
             found[index] = builder.fneg(scaled) if sum(index) % 2 else scaled
     return found
@@ -252,7 +263,7 @@ def _accumulate(
                     totals[at] = emit.multiply_add(multipole[m], tensor[together], totals[at])
         for at in group:
             place = builder.bitcast(
-                builder.gep(sums, [ir.Constant(_int64, at * LANES)]), _vector.as_pointer()
+                builder.gep(sums, [ir.Constant(_int64, at * LANES)]), emit.vector.as_pointer()
             )
             before = builder.load(place)
             before.align = 4
@@ -265,9 +276,9 @@ def far_block(order: int) -> Any:
     """Return the intrinsic of an order, callable in kernels.
 
     far_block(sources, begin, rows, centres, sink, softening2, sums): add the fields of the cells
-    ``sources``[begin : begin + LANES] (int32) to ``sums`` (terms * LANES, float32) about ``sink``,
-    in units of its size. ``rows`` (cells * row_length) float32, in units of each cell's size;
-    ``centres`` (cells * 4) float64: x, y, z, size; both flat.
+    ``sources``[begin : begin + ``far_width()``] (int32) to these lanes of ``sums`` (terms * LANES,
+    float32) about ``sink``, in units of its size. ``rows`` (cells * row_length) float32, in units
+    of each cell's size; ``centres`` (cells * 4) float64: x, y, z, size; both flat.
     """
 
     def typed(
@@ -290,3 +301,15 @@ def far_block(order: int) -> Any:
 
     typed.__name__ = typed.__qualname__ = f"far_block_{order}"
     return intrinsic(typed)
+
+
+def _far_width(typing_context: Any) -> Any:
+    """Return how many lanes a ``far_block`` works on at once: all of them, or half."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(_int64, _width(context))
+
+    return types.int64(), generate
+
+
+far_width: Any = intrinsic(_far_width)

@@ -191,7 +191,6 @@ class FastMultipole(TreeMaker):
                 cells.centre.ravel(),
                 cells.count,
                 bodies.softening2,
-                tables(self.preset.order).degree,
                 fields,
             )
 

@@ -29,7 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from simulation.engine.fmm.far import Index, indices
-from simulation.engine.forces.vectors import DOUBLE, DOUBLE_TYPE, INT32, INT64, Emitter
+from simulation.engine.forces.vectors import DOUBLE, DOUBLE_TYPE, INT32, INT64, Emitter, align_stack
 
 LANES = 8
 _AXES = range(3)
@@ -239,6 +239,32 @@ def _scatter_field(call: _Call) -> None:
                 call.store(builder.fadd(call.load(place), part[k]), place)
 
 
+def _fold_field(call: _Call) -> None:
+    builder, half = call.builder, ir.VectorType(ir.FloatType(), LANES)
+    size, target = call.number(1), call.row(2, call.number(3), len(call.terms))
+    unit = builder.fdiv(ir.Constant(DOUBLE_TYPE, 1.0), size)
+    units = [ir.Constant(DOUBLE_TYPE, 1.0)]
+    for _ in range(sum(call.terms[-1])):
+        units.append(builder.fmul(units[-1], unit))
+    spread = [call.emit.spread(value) for value in units]
+    wide = []
+    for i in range(len(call.terms)):
+        low, high = (
+            builder.fpext(call.load(call.place(0, ir.Constant(INT64, at)), half), call.emit.reals)
+            for at in (2 * i * LANES, (2 * i + 1) * LANES)
+        )
+        wide.append(builder.fadd(low, high))
+    for begin in range(0, len(wide), LANES):
+        (folded,) = call.emit.fold(wide[begin : begin + LANES], builder.fadd)
+        degrees = [sum(index) for index in call.terms[begin : begin + LANES]]
+        scale = spread[degrees[0]]
+        for degree in sorted({*degrees} - {degrees[0]}):
+            lanes = [k + LANES * (degrees[k] == degree) for k in range(LANES)]
+            mask = ir.Constant(ir.VectorType(INT32, LANES), lanes)
+            scale = builder.shuffle_vector(scale, spread[degree], mask)
+        call.store(builder.fmul(folded, scale), call.after(target, begin))
+
+
 def _write_field(call: _Call) -> None:
     c, order = call.number(4), sum(call.terms[-1])
     ways = call.ways_to_bodies(1, call.number(2), 3, c)
@@ -269,6 +295,7 @@ def _generate(emit: Callable[[_Call], None], order: int) -> Any:
     """Return what Numba calls to write the instructions of an intrinsic."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        align_stack(builder)
         emit(_Call(order, context, builder, signature.args, arguments))
         return context.get_dummy_value()
 
@@ -349,6 +376,20 @@ def scatter_field(order: int) -> Any:
         return types.void(*taken), _generate(_scatter_field, order)
 
     return _intrinsic(scatter_field, order)
+
+
+@cache
+def fold_field(order: int) -> Any:
+    """Return fold_field(sums, size, fields, at).
+
+    It writes what the lanes of ``sums`` (terms * far.LANES, float32), in units of ``size``, come to
+    to row ``at`` of ``fields`` (sinks, terms).
+    """
+
+    def fold_field(typing_context: Any, sums: Any, size: Any, fields: Any, at: Any) -> Any:
+        return types.void(sums, types.float64, fields, _whole), _generate(_fold_field, order)
+
+    return _intrinsic(fold_field, order)
 
 
 @cache

@@ -11,7 +11,8 @@ import numpy as np
 
 from simulation.engine.arithmetic import kernel
 from simulation.engine.fmm import moves
-from simulation.engine.fmm.far import far_block
+from simulation.engine.fmm.far import LANES as FAR_LANES
+from simulation.engine.fmm.far import far_block, far_width
 from simulation.engine.fmm.moves import LANES
 
 # Far kicks of a body stay below it in sum, near ones below 2^62: together they cannot wrap.
@@ -24,6 +25,7 @@ _block_5, _block_7 = far_block(5), far_block(7)
 _add_powers_5, _add_powers_7 = moves.add_powers(5), moves.add_powers(7)
 _write_moments_5, _write_moments_7 = moves.write_moments(5), moves.write_moments(7)
 _gather_moments_5, _gather_moments_7 = moves.gather_moments(5), moves.gather_moments(7)
+_fold_field_5, _fold_field_7 = moves.fold_field(5), moves.fold_field(7)
 _scatter_field_5, _scatter_field_7 = moves.scatter_field(5), moves.scatter_field(7)
 _write_field_5, _write_field_7 = moves.write_field(5), moves.write_field(7)
 
@@ -137,37 +139,28 @@ def kicks_of_leaves(
 
 
 @kernel
-def far_fields(
-    order, begin, end, sinks, offset, sources, rows, centre, empty, softening2, degree, fields
-):
+def far_fields(order, begin, end, sinks, offset, sources, rows, centre, empty, softening2, fields):
     """Write the far fields of sinks[begin:end] to ``fields`` (sinks, terms).
 
     Of order 5 or 7. ``rows`` (cells * row_length) float32 and ``centre`` (cells * 4), flat;
     ``empty`` is a cell without moments, for the lanes that have no source.
     """
-    terms = fields.shape[1]
-    sums = np.empty(terms * LANES, np.float32)
-    lanes = np.empty(LANES, np.int32)
-    units = np.ones(order + 1)
+    sums = np.empty(fields.shape[1] * FAR_LANES, np.float32)
+    lanes, width = np.empty(FAR_LANES, np.int32), far_width()
     for at in range(begin, end):
         c = sinks[at]
-        if offset[c] == offset[c + 1]:
-            fields[at] = 0.0
-            continue
         sums[:] = 0.0
-        for k in range(1, order + 1):
-            units[k] = units[k - 1] / centre[4 * c + 3]
-        for k in range(offset[c], offset[c + 1], LANES):
-            many = min(nb.int64(LANES), offset[c + 1] - k)
+        for k in range(offset[c], offset[c + 1], FAR_LANES):
+            many = min(nb.int64(FAR_LANES), offset[c + 1] - k)
             lanes[:] = empty
             lanes[:many] = sources[k : k + many]
-            if order == 5:
-                _block_5(lanes, 0, rows, centre, c, softening2, sums)
-            else:
-                _block_7(lanes, 0, rows, centre, c, softening2, sums)
-        for t in range(terms):
-            # The lanes in pairs, always the same ones.
-            s = sums[t * LANES : (t + 1) * LANES]
-            low = (nb.float64(s[0]) + s[1]) + (nb.float64(s[2]) + s[3])
-            high = (nb.float64(s[4]) + s[5]) + (nb.float64(s[6]) + s[7])
-            fields[at, t] = (low + high) * units[degree[t]]
+            for some in range(0, many, width):
+                if order == 5:
+                    _block_5(lanes, some, rows, centre, c, softening2, sums)
+                else:
+                    _block_7(lanes, some, rows, centre, c, softening2, sums)
+        size = centre[4 * c + 3]
+        if order == 5:
+            _fold_field_5(sums, size, fields, at)
+        else:
+            _fold_field_7(sums, size, fields, at)

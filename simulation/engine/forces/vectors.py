@@ -21,6 +21,9 @@ SEED = 0x5FE6EB50C7B537A9
 LEAST = (1.0000002132934889, 0.5010959205142321, 0.3755022440062009)
 SERIES = (0.5, 0.375, 0.3125)
 
+# Bytes of a line of the cache.
+_LINE = 64
+
 DOUBLE_TYPE, BOOL = ir.DoubleType(), ir.IntType(1)
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 
@@ -136,6 +139,16 @@ class Emitter:
             )
             for half in kept
         ]
+
+
+def align_stack(builder: Any) -> None:
+    """Let what does not fit into registers lie where lines of the cache begin: a vector of 64 bytes
+    that lies across two takes twice as long.
+    """
+    attributes = builder.function.attributes
+    attributes.alignstack = _LINE
+    # Without a named one llvmlite forgets the number.
+    attributes.add("noredzone")
 
 
 class Table:

@@ -73,7 +73,6 @@ class TestExpansions:
                 centre.ravel(),
                 2,
                 softening2,
-                tables(order).degree,
                 fields,
             )
             for n, found in zip(terms, fields[0], strict=True):
