@@ -37,6 +37,8 @@ from simulation.engine.forces.vectors import SINGLE_ROUNDER_BITS
 _BITS, _MOST = 22, 256
 # The most of r / (r^2 + 1)^1.5.
 _STRONGEST = 0.385
+# Numbers of 4 bytes in a line of the cache.
+LINE = 16
 # The side of a box in units of the softening.
 _LONGEST = 2.0**48
 
@@ -80,11 +82,15 @@ def pack_leaves(leaves, first, last, centre, half, x, source, unit, packed, heav
 @kernel
 def make_quick_room(columns):
     """Return what a pass over some sources writes in; see ``tiles.make_room``."""
-    room = columns + PADDING
+    room, scratch = round_up(columns + PADDING, LINE), COLUMNS + PADDING
+    numbers = np.empty(8 * room + SINKS * scratch + LINE, np.float32)
+    at = -(numbers.ctypes.data // numbers.itemsize) % LINE
+    rows, rest = numbers[at : at + 8 * room], numbers[at + 8 * room :]
+    table = rows.reshape((8, room))
     return (
-        np.empty((4, room), np.float32),
-        np.empty((4, room), np.int32),
-        np.empty((SINKS, COLUMNS + PADDING), np.float32),
+        table[:4],
+        table[4:].view(np.int32),
+        rest[: SINKS * scratch].reshape((SINKS, scratch)),
         np.empty((SINKS, 4), np.float32),
         np.empty((SINKS, 4), np.int32),
     )
@@ -231,9 +237,12 @@ def add_leaf_quickly(c, cells, lists, bodies, quick, centre, law, shifts, partia
     per_charge = nb.float32(law[1] * math.ldexp(1.0, shift - shift_of_potential) / unit)
     for i in range(begin, end, FEW_SINKS):
         _set_sinks(sinks, packed, i, end, charge_unit)
-        # Of its own bodies, those before have been here as sinks. Each stretch but the last is of
-        # whole vectors: what runs over the end of a row has no charge.
-        for some in range(min(i - begin + FEW_SINKS, own), many, COLUMNS):
+        # Of its own bodies, those that have been here as sinks lose their charge. Each stretch but
+        # the last is of whole vectors: what runs over the end of a row has no charge.
+        done = min(i - begin + FEW_SINKS, own)
+        for j in range(max(0, done - FEW_SINKS), done):
+            near[3, j] = 0.0
+        for some in range(done // LINE * LINE, many, COLUMNS):
             stop = min(some + COLUMNS, many)
             quick_rows_both(
                 near, sums, scratch, some, stop, sinks, softening2, per_charge, False, given
@@ -242,9 +251,13 @@ def add_leaf_quickly(c, cells, lists, bodies, quick, centre, law, shifts, partia
     seen = nb.int64(0)
     for i in range(begin, begin + own, FEW_SINKS):
         seen |= add_mutual(bodies, law, i, end, partial)
+    in_all = nb.int64(round_up(end - begin, FEW_SINKS))
     for j in range(own):
-        _add_one(sums, j, partial, begin + j, j // FEW_SINKS * FEW_SINKS, shifts)
-    at, in_all = own, nb.int64(round_up(end - begin, FEW_SINKS))
+        # Passes after this line's sources had all been sinks began in the next one.
+        end_of_line = (j // LINE + 1) * LINE
+        passed = end_of_line - FEW_SINKS if end_of_line <= own else in_all
+        _add_one(sums, j, partial, begin + j, passed, shifts)
+    at = own
     for k in range(offset[c], offset[c + 1]):
         b = sources[k]
         if b != c:
