@@ -21,6 +21,7 @@ Source: Dehnen (2002), J. Comput. Phys. 179, 27, eqs. 3 to 8.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -85,6 +86,15 @@ class _Emitter:
 
     def value(self, a: Any) -> Any:
         return self.constant(a) if isinstance(a, float) else a
+
+    def room(self, many: int) -> Any:
+        """Return where so many vectors are kept."""
+        found = cgutils.alloca_once(self.builder, self.vector, size=many)
+        found.align = 4 * LANES
+        return found
+
+    def place(self, room: Any, at: int) -> Any:
+        return self.builder.gep(room, [ir.Constant(_int64, at)])
 
     def multiply(self, a: Any, b: Any) -> Any:
         if isinstance(a, float) and isinstance(b, float):
@@ -222,26 +232,42 @@ def _offsets(emit: _Emitter, centres: Any, cells: list[Any], sink: Any) -> list[
 
 def _multipoles(
     emit: _Emitter, order: int, rows: Any, cells: list[Any], powers: list[Any]
-) -> dict[Index, Any]:
-    """Emit (-1)^|m| M_m in units of the distance; ``powers`` of size over distance."""
-    builder, kept, length = emit.builder, stored(order), row_length(order)
-    found: dict[Index, Any] = {}
-    for block in range(0, length, _BLOCK):
-        taken = []
-        for cell in cells:
-            row = builder.mul(cell, ir.Constant(_int64, length))
-            at = builder.add(row, ir.Constant(_int64, block))
-            taken.append(_load(builder, rows, at, _block))
-        for column, index in zip(emit.columns(taken), kept[block : block + _BLOCK], strict=False):
-            scaled = emit.multiply(column, powers[sum(index)])
-            found[index] = builder.fneg(scaled) if sum(index) % 2 else scaled
-    return found
+) -> Callable[[Index], Any]:
+    """Emit (-1)^|m| M_m in units of the distance, kept in memory; return what reads one of them.
+
+    ``powers`` of size over distance. In a loop: written out, the code of a block was longer than
+    the processor's cache for code, which each block then read again.
+    """
+    builder, length = emit.builder, row_length(order)
+    kept = {index: at for at, index in enumerate(stored(order))}
+    found, scales = emit.room(length), emit.room(order + 1)
+    for degree, power in enumerate(powers):
+        scale = emit.value(power)
+        builder.store(builder.fneg(scale) if degree % 2 else scale, emit.place(scales, degree))
+    degrees = [sum(index) for index in kept] + [0] * (length - len(kept))
+    table = cgutils.global_constant(
+        builder.module,
+        f"aii_degrees_{order}",
+        ir.Constant(ir.ArrayType(_int64, length), degrees),
+    )
+    starts = [builder.mul(cell, ir.Constant(_int64, length)) for cell in cells]
+    step = ir.Constant(_int64, _BLOCK)
+    with cgutils.for_range_slice(
+        builder, ir.Constant(_int64, 0), ir.Constant(_int64, length), step
+    ) as (begin, _):
+        taken = [_load(builder, rows, builder.add(start, begin), _block) for start in starts]
+        for k, column in enumerate(emit.columns(taken)):
+            at = builder.add(begin, ir.Constant(_int64, k))
+            degree = builder.load(builder.gep(table, [ir.Constant(_int64, 0), at]))
+            scale = builder.load(builder.gep(scales, [degree]))
+            builder.store(builder.fmul(column, scale), builder.gep(found, [at]))
+    return lambda index: builder.load(emit.place(found, kept[index]))
 
 
 def _accumulate(
     emit: _Emitter,
     order: int,
-    multipole: dict[Index, Any],
+    multipole: Callable[[Index], Any],
     tensor: dict[Index, Any],
     powers: list[Any],
     sums: Any,
@@ -256,11 +282,14 @@ def _accumulate(
         group = range(first, min(first + _TURNS, len(terms)))
         totals: dict[int, Any] = dict.fromkeys(group, 0.0)
         for m in stored(order):
-            for at in group:
+            acting = [at for at in group if sum(terms[at]) + sum(m) <= order]
+            if not acting:
+                break
+            source = multipole(m)
+            for at in acting:
                 n = terms[at]
-                if sum(n) + sum(m) <= order:
-                    together = (n[0] + m[0], n[1] + m[1], n[2] + m[2])
-                    totals[at] = emit.multiply_add(multipole[m], tensor[together], totals[at])
+                together = (n[0] + m[0], n[1] + m[1], n[2] + m[2])
+                totals[at] = emit.multiply_add(source, tensor[together], totals[at])
         for at in group:
             place = builder.bitcast(
                 builder.gep(sums, [ir.Constant(_int64, at * LANES)]), emit.vector.as_pointer()
