@@ -107,9 +107,17 @@ class Cells:
 
     def tabulate(self) -> None:
         """Keep what pairs of cells are judged by side by side; see ``traversal``."""
-        self.judged = np.empty((6, self.count + traversal.CHILDREN))
+        self.judged = np.empty((9, self.count + traversal.CHILDREN))
         traversal.tabulate(
-            self.count, self.centre, self.charge, self.radius, self.strength, self.judged
+            self.count,
+            self.centre,
+            self.charge,
+            self.radius,
+            self.strength,
+            self.first,
+            self.last,
+            self.children,
+            self.judged,
         )
 
     def pack(self, bodies: SortedBodies) -> None:

@@ -1,8 +1,8 @@
-"""Eight places as rows of doubles in vector instructions: for the walks of ``strengths``.
+"""Eight places or cells side by side in vector instructions: for the walks over the tree.
 
 A lane never sees another, so each does what one alone would do, in the same order, with the same
-roundings, on every processor. A table is a C-contiguous float64 array (rows, LANES). Callable in
-kernels only.
+roundings, on every processor. A table is a C-contiguous float64 array (rows, LANES), or longer rows
+of which LANES are read from some column on. Callable in kernels only.
 """
 
 from __future__ import annotations
@@ -39,6 +39,17 @@ class _Rows:
         found.align = 8
         return found
 
+    def read_at(self, table: int, row: int, column: Any) -> Any:
+        """Return LANES of a longer row."""
+        place = self._place(table, row, column)
+        found = self.builder.load(self.builder.bitcast(place, _vector.as_pointer()))
+        found.align = 8
+        return found
+
+    def spread_at(self, table: int, row: int, column: Any) -> Any:
+        """Return one number of a longer row in every lane."""
+        return self.spread(self.builder.load(self._place(table, row, column)))
+
     def write(self, table: int, row: Any, values: Any) -> None:
         """Write a row."""
         self.builder.store(values, self._vector_at(table, row)).align = 8
@@ -58,6 +69,13 @@ class _Rows:
     def root(self, a: Any) -> Any:
         """Return the square root."""
         return self._call("llvm.sqrt", a)
+
+    def _place(self, table: int, row: int, column: Any) -> Any:
+        made = self._context.make_array(self._kinds[table])
+        array = made(self._context, self.builder, value=self._arguments[table])
+        columns = cgutils.unpack_tuple(self.builder, array.shape)[-1]
+        along = self.builder.add(self.builder.mul(ir.Constant(_int64, row), columns), column)
+        return self.builder.gep(array.data, [along])
 
     def _vector_at(self, table: int, row: Any) -> Any:
         made = self._context.make_array(self._kinds[table])
@@ -141,5 +159,74 @@ def _way(rows: _Rows, places: int, point: int) -> tuple[list[Any], Any]:
     return way, r2
 
 
+def _judge(
+    typing_context: Any,
+    judged: Any,
+    wanted: Any,
+    b: Any,
+    low: Any,
+    order: Any,
+    delta: Any,
+    opening2: Any,
+    direct: Any,
+) -> Any:
+    """Return what becomes of the pairs of the cell b with the LANES cells from ``low`` on: a bit
+    for each that is far, from 2^8 on for each that is near, from 2^16 on for each that is to be
+    split, and from 2^24 on for each whose first body is before b's. See ``traversal.find_pairs``.
+    """
+
+    def emit(rows: _Rows) -> Any:
+        builder, low, b = rows.builder, rows.number(3), rows.number(2)
+        ones = ir.Constant(_vector, [1.0] * LANES)
+        delta, opening2, direct = (rows.spread(rows.number(at)) for at in (5, 6, 7))
+        r2 = None
+        for axis in range(3):
+            way = builder.fsub(rows.read_at(0, axis, low), rows.spread_at(0, axis, b))
+            square = builder.fmul(way, way)
+            r2 = square if r2 is None else builder.fadd(r2, square)
+        cells = [rows.read_at(0, row, low) for row in range(3, 9)]
+        others = [rows.spread_at(0, row, b) for row in range(3, 9)]
+        charge, radius, strength, bodies, first, leaf = zip(cells, others, strict=True)
+        reach = builder.fadd(*radius)
+        reach2 = builder.fmul(reach, reach)
+        u2 = builder.fdiv(reach2, r2)
+        u = rows.root(u2)
+        # (P + 1) u^P for P = 5 or 7.
+        seven = builder.icmp_signed("==", rows.number(4), ir.Constant(_int64, 7))
+        more = builder.select(seven, u2, ones)
+        count = rows.spread(builder.sitofp(rows.number(4), ir.DoubleType()))
+        error = builder.fmul(builder.fadd(count, ones), builder.fmul(u, builder.fmul(u2, u2)))
+        error = builder.fmul(error, more)
+        rest = builder.fsub(ones, u)
+        limit = builder.fmul(builder.fmul(delta, r2), builder.fmul(rest, rest))
+
+        def within(acting: Any, felt: Any) -> Any:
+            pull, strongest = builder.fmul(error, acting), builder.fmul(limit, felt)
+            return builder.fcmp_ordered("<=", pull, strongest)
+
+        apart = builder.fcmp_ordered("<", reach2, builder.fmul(opening2, r2))
+        apart = builder.and_(apart, within(charge[1], strength[0]))
+        apart = builder.and_(apart, within(charge[0], strength[1]))
+        leaves = builder.fcmp_ordered(">", builder.fmul(*leaf), _zeros)
+        few = builder.fcmp_ordered("<=", builder.fmul(*bodies), direct)
+        apart = builder.and_(apart, builder.not_(builder.and_(leaves, few)))
+        want = [rows.read_at(1, 0, low), rows.spread_at(1, 0, b)]
+        wanted = [builder.fcmp_ordered(">", some, _zeros) for some in want]
+        before = builder.fcmp_ordered("<", *first)
+        either, of_first = builder.or_(*wanted), builder.select(before, *wanted)
+        close = builder.not_(apart)
+        near = builder.and_(builder.and_(leaves, close), of_first)
+        split = builder.and_(builder.and_(builder.not_(leaves), close), either)
+        found = ir.Constant(_int64, 0)
+        for at, mask in enumerate((builder.and_(apart, either), near, split, before)):
+            bits = builder.zext(builder.bitcast(mask, _byte), _int64)
+            found = builder.or_(found, builder.shl(bits, ir.Constant(_int64, LANES * at)))
+        return found
+
+    whole, real = types.int64, types.float64
+    return whole(judged, wanted, whole, whole, whole, real, real, real), _generate(emit)
+
+
 any_within: Any = intrinsic(_any_within)
 add_pull: Any = intrinsic(_add_pull)
+judge: Any = intrinsic(_judge)

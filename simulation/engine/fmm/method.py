@@ -32,7 +32,7 @@ from simulation.engine.forces import Evaluation, Kick
 _NEAR_SHARE = 0.5
 # The traversal starts from the pairs of at least _CUT cells, dealt out to _UNITS units of work.
 _CUT, _UNITS = 64, 32
-_NO_PAIRS = (np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
+_NO_PAIRS = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class FastMultipole(TreeMaker):
@@ -134,23 +134,26 @@ class FastMultipole(TreeMaker):
         rows, columns = np.triu_indices(many)
         starts = np.stack([cut[rows], cut[columns]], axis=1)
         found: list[tuple[np.ndarray, np.ndarray]] = [_NO_PAIRS] * _UNITS
+        # Eight at a time are read, beyond the last one, too.
+        want = np.zeros(cells.count + traversal.CHILDREN)
+        want[: cells.count] = wanted
 
         def units(begin: int, end: int) -> None:
-            found[begin] = self._find_pairs(cells, wanted, begin, end, starts)
+            found[begin] = self._find_pairs(cells, want, begin, end, starts)
 
         # The units, and with them the order of the lists, are the same for any number of threads.
         self._share_out(units, np.arange(_UNITS + 1))
-        if self.threads == 1:
-            return found[0]
-        far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
-        return far, close
+        far, close = found[0]
+        if self.threads > 1:
+            far, close = (np.concatenate(pairs) for pairs in zip(*found, strict=True))
+        return far.view(np.int32).reshape(-1, 2), close.view(np.int32).reshape(-1, 2)
 
     def _find_pairs(
         self, cells: Cells, wanted: np.ndarray, begin: int, end: int, starts: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         preset = self.preset
         delta = preset.delta_of(int(cells.last[0]))
-        law = (preset.order, delta, preset.opening**2, preset.direct)
+        law = (preset.order, delta, preset.opening**2, float(preset.direct))
         while True:
             far, close = self._room[begin]
             many_far, many_close = traversal.pairs_of_units(
@@ -159,8 +162,6 @@ class FastMultipole(TreeMaker):
                 _UNITS,
                 starts,
                 wanted,
-                cells.first,
-                cells.last,
                 cells.child,
                 cells.children,
                 cells.judged,
@@ -171,7 +172,7 @@ class FastMultipole(TreeMaker):
             if many_far >= 0:
                 return far[:many_far], close[:many_close]
             room = max(1024, 4 * cells.count, 2 * len(far))
-            self._room[begin] = (np.empty((room, 2), np.int32), np.empty((room, 2), np.int32))
+            self._room[begin] = (np.empty(room, np.int64), np.empty(room, np.int64))
 
     def _far(
         self, bodies: SortedBodies, cells: Cells, rows: np.ndarray, lists: Lists, sinks: np.ndarray

@@ -16,11 +16,11 @@ import numba as nb
 import numpy as np
 
 from simulation.engine.arithmetic import kernel
+from simulation.engine.fmm.lanes import LANES as CHILDREN
+from simulation.engine.fmm.lanes import judge
 
 # Depth first: each level of either cell leaves at most 36 pairs of children waiting.
 _STACK = 36 * 2 * 22
-# Cells are judged so many at a time.
-CHILDREN = 8
 
 
 @kernel
@@ -42,39 +42,14 @@ def weakest_upward(cells, child, children, strength):
 
 
 @kernel
-def tabulate(cells, centre, charge, radius, strength, judged):
-    """Write what an acceptance reads, row by row (6, cells + CHILDREN)."""
+def tabulate(cells, centre, charge, radius, strength, first, last, children, judged):
+    """Write what a pair of cells is judged by, row by row (9, cells + CHILDREN)."""
     for c in range(cells):
         judged[0, c], judged[1, c], judged[2, c] = centre[c, 0], centre[c, 1], centre[c, 2]
         judged[3, c], judged[4, c], judged[5, c] = charge[c], radius[c], strength[c]
+        judged[6, c], judged[7, c] = last[c] - first[c], first[c]
+        judged[8, c] = 1.0 if children[c] == 0 else 0.0
     judged[:, cells:] = 0.0
-
-
-@kernel
-def _judge(b, low, judged, order, delta, opening2, accepted):
-    """Write 1 for the cells from ``low`` on, CHILDREN of them, that are far from b, 0 for others.
-
-    Side by side: one by one, a processor would guess what comes next and wait for each root when it
-    guessed wrong.
-    """
-    end = low + CHILDREN
-    x, y, z = judged[0, low:end], judged[1, low:end], judged[2, low:end]
-    charge, radius, strength = judged[3, low:end], judged[4, low:end], judged[5, low:end]
-    bx, by, bz, b_charge = judged[0, b], judged[1, b], judged[2, b], judged[3, b]
-    b_radius, b_strength = judged[4, b], judged[5, b]
-    seven = 1.0 if order == 7 else 0.0
-    # With the length not spelled out, the compiler writes vectors.
-    for k in range(x.size):
-        dx, dy, dz = x[k] - bx, y[k] - by, z[k] - bz
-        r2 = dx * dx + dy * dy + dz * dz
-        reach = radius[k] + b_radius
-        u2 = reach * reach / r2
-        u = np.sqrt(u2)
-        error = (order + 1.0) * u * u2 * u2 * (1.0 - seven + seven * u2)
-        limit = delta * r2 * (1.0 - u) * (1.0 - u)
-        good = 1.0 if reach * reach < opening2 * r2 else 0.0
-        good = good if error * b_charge <= limit * strength[k] else 0.0
-        accepted[k] = good if error * charge[k] <= limit * b_strength else 0.0
 
 
 @kernel
@@ -82,83 +57,89 @@ def _sort_out(b, low, count, given, many):
     """Write the pairs of b with the cells low <= a < low + count to where they belong: waiting to
     be split, far, or near. Takes and returns how many there are of each.
 
-    Without a branch: each is written to all three, and counted in one.
+    Judged side by side, and without a branch: each is written to all three, and counted in one. One
+    by one, a processor would guess what comes next and wait for each root when it guessed wrong.
     """
-    (first, last, _, children), judged, wanted, law, (far, near, stack, accepted) = given
-    order, delta, opening2, direct = law
+    judged, wanted, (order, delta, opening2, direct), (far, near, stack) = given
     waiting, many_far, many_near = many
-    _judge(b, low, judged, order, delta, opening2, accepted)
-    bodies, b_leaf, b_wanted = nb.int64(last[b] - first[b]), children[b] == 0, wanted[b]
+    bits = judge(judged, wanted, b, low, order, delta, opening2, direct)
     for k in range(count):
-        a = low + k
-        leaves = b_leaf & (children[a] == 0)
-        few = leaves & (nb.int64(last[a] - first[a]) * bodies <= direct)
-        apart = (accepted[k] > 0.0) & ~few
-        either = wanted[a] | b_wanted
-        one, other = (a, b) if first[a] < first[b] else (b, a)
-        far[many_far, 0], far[many_far, 1] = a, b
-        many_far += nb.int64(apart & either)
-        near[many_near, 0], near[many_near, 1] = one, other
-        many_near += nb.int64(leaves & ~apart & wanted[one])
-        stack[waiting, 0], stack[waiting, 1] = a, b
-        waiting += nb.int64(~leaves & ~apart & either)
+        pair = _pair(low + k, b)
+        far[many_far] = pair
+        many_far += bits & 1
+        near[many_near] = pair if bits >> 24 & 1 else _pair(b, low + k)
+        many_near += bits >> 8 & 1
+        stack[waiting] = pair
+        waiting += bits >> 16 & 1
+        bits >>= 1
     return waiting, many_far, many_near
 
 
 @kernel
-def find_pairs(  # noqa: C901  (one loop over the cases of a pair)
-    starts, wanted, first, last, child, children, judged, law, far, near
-):
+def _pair(a, b):
+    """Return two cells in one number: written at once."""
+    return nb.int64(b) << nb.int64(32) | nb.int64(a)
+
+
+@kernel
+def _sort_out_within(a, child, children, given, many):
+    """Do what ``_sort_out`` does for all pairs within a cell."""
+    wanted, (_, near, stack) = given[1], given[3]
+    waiting, many_far, many_near = many
+    if children[a] == 0:
+        near[many_near] = _pair(a, a)
+        return waiting, many_far, many_near + nb.int64(wanted[a])
+    if wanted[a] > 0.0:
+        end = child[a] + children[a]
+        for i in range(child[a], end):
+            stack[waiting] = _pair(i, i)
+            many = _sort_out(i, i + 1, end - i - 1, given, (waiting + 1, many_far, many_near))
+            waiting, many_far, many_near = many
+    return waiting, many_far, many_near
+
+
+@kernel
+def find_pairs(starts, wanted, child, children, judged, law, far, near):
     """Walk from pairs of cells ``starts`` (S, 2); write unordered pairs; return their numbers.
 
     ``judged`` from ``tabulate``; ``law``: order (5 or 7), delta, opening^2, direct. Cells that have
     at most ``direct`` pairs of bodies are summed directly where both are leaves. Far pairs are
-    written where a cell of them is ``wanted`` (cells,) bool, near ones, the leaf that is first in
-    Morton order before the other, where that is wanted, so that each belongs to one rank. Those
-    that are left out leave the order of all others as it is: far fields are sums of doubles.
-    Returns (-1, -1) when ``far`` (F, 2) or ``near`` (K, 2) is too small.
+    written where a cell of them is ``wanted`` (cells + CHILDREN,) 1.0 or 0.0, near ones, the leaf
+    that is first in Morton order before the other, where that is wanted, so that each belongs to
+    one rank. Those that are left out leave the order of all others as it is: far fields are sums of
+    doubles. Returns (-1, -1) when ``far`` (F,) or ``near`` (K,), see ``_pair``, is too small.
     """
     spare = starts.shape[0] + CHILDREN * CHILDREN
-    if min(far.shape[0], near.shape[0]) < spare:
+    if min(far.size, near.size) < spare:
         return -1, -1
-    stack = np.empty((_STACK + spare, 2), np.int32)
-    room = (far, near, stack, np.empty(CHILDREN))
-    given = ((first, last, child, children), judged, wanted, law, room)
+    stack = np.empty(_STACK + spare, np.int64)
+    given = (judged, wanted, law, (far, near, stack))
     many = (0, 0, 0)
     for s in range(starts.shape[0]):
         a, b = starts[s, 0], starts[s, 1]
         if a == b:
-            stack[many[0], 0], stack[many[0], 1] = a, a
+            stack[many[0]] = _pair(a, a)
             many = (many[0] + 1, many[1], many[2])
         else:
             many = _sort_out(b, a, 1, given, many)
     while many[0]:
         waiting, many_far, many_near = many
-        if min(far.shape[0] - many_far, near.shape[0] - many_near) < CHILDREN * CHILDREN:
+        if min(far.size - many_far, near.size - many_near) < CHILDREN * CHILDREN:
             return -1, -1
         waiting -= 1
-        a, b = stack[waiting, 0], stack[waiting, 1]
-        if a != b and (children[a] == 0 or (children[b] and judged[4, b] > judged[4, a])):
-            a, b = b, a
+        a, b = stack[waiting] & 0xFFFFFFFF, stack[waiting] >> 32
         many = (waiting, many_far, many_near)
-        if a != b:
+        if a == b:
+            many = _sort_out_within(a, child, children, given, many)
+        else:
+            if children[a] == 0 or (children[b] and judged[4, b] > judged[4, a]):
+                a, b = b, a
             many = _sort_out(b, child[a], children[a], given, many)
-        elif children[a] == 0:
-            near[many_near, 0], near[many_near, 1] = a, a
-            many = (waiting, many_far, many_near + nb.int64(wanted[a]))
-        elif wanted[a]:
-            end = child[a] + children[a]
-            for i in range(child[a], end):
-                stack[many[0], 0], stack[many[0], 1] = i, i
-                many = (many[0] + 1, many[1], many[2])
-                many = _sort_out(i, i + 1, end - i - 1, given, many)
     return many[1], many[2]
 
 
 @kernel
-def pairs_of_units(
-    begin, end, units, starts, wanted, first, last, child, children, judged, law, far, near
-):
+def pairs_of_units(begin, end, units, starts, wanted, child, children, judged, law, far, near):
     """Do what ``find_pairs`` does for the units begin <= unit < end, one after the other; each is
     every ``units``-th of the starts.
     """
@@ -167,8 +148,6 @@ def pairs_of_units(
         more_far, more_near = find_pairs(
             starts[unit::units].copy(),
             wanted,
-            first,
-            last,
             child,
             children,
             judged,
