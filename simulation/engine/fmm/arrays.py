@@ -169,10 +169,13 @@ class NearLists:
 
     def __init__(self, cells: Cells, pairs: np.ndarray) -> None:
         massive = cells.lightest > 0.0
-        alike = massive[pairs[:, 0]] & massive[pairs[:, 1]]
-        others = pairs[:0] if alike.all() else pairs[~alike]
-        self._cells, self._pairs, self._all_alike = cells, pairs, not len(others)
-        self.alike = Lists.by_first(cells.count, pairs if self._all_alike else pairs[alike])
+        self._cells, self._pairs = cells, pairs
+        self._all_alike = bool(massive[cells.leaves].all())
+        others = pairs[:0]
+        if not self._all_alike:
+            alike = massive[pairs[:, 0]] & massive[pairs[:, 1]]
+            pairs, others = pairs[alike], pairs[~alike]
+        self.alike = Lists.by_first(cells.count, pairs)
         self.others = Lists.by_sink(others, np.ones(cells.count, np.bool_))
         self._find_leaves((np.diff(self.alike.offset) > 0) | (np.diff(self.others.offset) > 0))
 
