@@ -16,10 +16,11 @@ from simulation import engine
 from simulation.engine.distribution import DistributedForce, NoAnswer, Sabotage, distribute
 from simulation.engine.distribution.arena import Arena, create_arena
 from simulation.engine.distribution.mpi_launch import find_mpirun
-from simulation.engine.distribution.protocol import SABOTAGES, TransportUnavailable
+from simulation.engine.distribution.protocol import SABOTAGES, ForceLaw, TransportUnavailable
 from simulation.engine.distribution.shares import Tiles
 from simulation.engine.forces.direct import DirectSummation
 from simulation.engine.forces.tiles import add_tiles
+from tests.simulation.engine.multipole_cases import prepared
 
 BODIES, STEPS = 96, 5
 KINDS = {"direct": None, "fmm": 1e-3}
@@ -90,6 +91,20 @@ class TestSameDigest:
         assert any(expected.residual_q)
         assert state.residual_q == expected.residual_q
         np.testing.assert_array_equal(state.u_q, expected.u_q)
+
+    def test_of_the_fast_multipole_method_with_test_particles(self):
+        """Near pairs that act one way belong to one rank, too, and are spot-checked by another."""
+        state = prepared("a_quarter_massless", 1e-3)
+        k_q, u_q = np.empty_like(state.k_q), np.empty_like(state.u_q)
+        law = ForceLaw("fmm", 1e-3)
+        with DistributedForce(workers=3, law=law, transport="in_process") as force:
+            for _ in range(3):
+                found = force.evaluate(state.x, state.kicks[-1], k_q, u_q)
+                assert found.within and found.residual_q == state.residual_q
+                np.testing.assert_array_equal(k_q, state.k_q)
+                np.testing.assert_array_equal(u_q, state.u_q)
+            assert not force.report.events
+            assert force.report.spot_checks >= 9
 
     @pytest.mark.parametrize("integrator", ["yoshida4", "yoshida8"])
     def test_with_several_kicks_a_step(self, integrator):
