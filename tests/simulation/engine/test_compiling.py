@@ -125,14 +125,15 @@ class TestFolder:
         assert compiling._folder(tmp_path / "notebook.py", "") == ""
         assert compiling._folder(tmp_path / "notebook.py", "/chosen") == "/chosen"
 
-    def test_leaves_numbas_settings_as_they_were(self, small_engine, monkeypatch):
-        monkeypatch.setattr(compiling.config, "CACHE_DIR", "before")
+    def test_leaves_numbas_settings_as_they_were(self, tmp_path, small_engine, monkeypatch):
+        before = str(tmp_path / "before")
+        monkeypatch.setattr(compiling.config, "CACHE_DIR", before)
 
         @compiling.kernel
         def three():
             return 3.0
 
-        assert compiling.config.CACHE_DIR == "before"
+        assert before == compiling.config.CACHE_DIR
 
 
 def run_in(root, code, **environment):
