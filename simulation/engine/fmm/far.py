@@ -30,7 +30,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from simulation.engine.forces.vectors import align_stack
+from simulation.engine.forces.vectors import align_stack, transposed
 
 LANES = 16
 # Numbers of one source that are read at once, and the lanes of a narrow vector.
@@ -125,17 +125,7 @@ class _Emitter:
             both = list(range(2 * _BLOCK))
             pairs = zip(rows, blocks[_BLOCK:], strict=True)
             rows = [self.shuffle(low, high, both) for low, high in pairs]
-        step = 1
-        while step < _BLOCK:
-            # Of two rows each lane with that bit and each without it.
-            low = [self.lanes + j - step if j & step else j for j in range(self.lanes)]
-            high = [self.lanes + j if j & step else j + step for j in range(self.lanes)]
-            for i in range(_BLOCK):
-                if not i & step:
-                    pair = rows[i], rows[i + step]
-                    rows[i], rows[i + step] = self.shuffle(*pair, low), self.shuffle(*pair, high)
-            step *= 2
-        return rows
+        return transposed(self.builder, rows)
 
 
 def _derivatives(emit: _Emitter, order: int, unit: tuple[Any, Any, Any]) -> dict[Index, Any]:

@@ -29,10 +29,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from simulation.engine.fmm.far import Index, indices
-from simulation.engine.forces.vectors import DOUBLE, DOUBLE_TYPE, INT32, INT64, Emitter, align_stack
+from simulation.engine.forces.vectors import (
+    DOUBLE,
+    DOUBLE_TYPE,
+    INT32,
+    INT64,
+    Emitter,
+    align_stack,
+    transposed,
+)
 
 LANES = 8
-_AXES = range(3)
 _CENTRE = 4  # x, y, z and the size of a cell
 _FIRST = ir.Constant(ir.VectorType(INT32, LANES), [0] * LANES)
 _whole = types.int64
@@ -87,24 +94,6 @@ class _Call:
     def times(self, a: Any, factor: float) -> Any:
         return a if factor == 1.0 else self.builder.fmul(a, self.emit.constant(factor))
 
-    def transposed(self, rows: list[Any]) -> list[Any]:
-        """Return the columns of LANES rows of LANES values."""
-        step = 1
-        while step < LANES:
-            low = [LANES + j - step if j & step else j for j in range(LANES)]
-            high = [LANES + j if j & step else j + step for j in range(LANES)]
-            for i in range(LANES):
-                if not i & step:
-                    pair = rows[i], rows[i + step]
-                    rows[i], rows[i + step] = (
-                        self.builder.shuffle_vector(
-                            *pair, ir.Constant(ir.VectorType(INT32, LANES), mask)
-                        )
-                        for mask in (low, high)
-                    )
-            step *= 2
-        return rows
-
     def children(self, child: Any, children: Any, empty: Any) -> list[Any]:
         """Return the children, one a lane; where there are no more, the empty cell."""
         builder, found = self.builder, []
@@ -122,16 +111,13 @@ class _Call:
             way = self.builder.fsub(self.load(self.row(centre, cell, _CENTRE), four), own)
             wider = ir.Constant(ir.VectorType(INT32, LANES), [*range(_CENTRE)] * 2)
             rows.append(self.builder.shuffle_vector(way, way, wider))
-        return self.transposed(rows)[:3]
+        return transposed(self.builder, rows)[:3]
 
     def ways_to_bodies(self, x: int, first: Any, centre: int, c: Any) -> list[Any]:
         """Return the ways from the centre of c to the bodies from ``first`` on."""
-        place, columns = (
-            self.row(centre, c, _CENTRE),
-            cgutils.unpack_tuple(self.builder, self.array(x).shape)[1],
-        )
-        ways = []
-        for axis in _AXES:
+        place, ways = self.row(centre, c, _CENTRE), []
+        columns = cgutils.unpack_tuple(self.builder, self.array(x).shape)[1]
+        for axis in range(3):
             row = self.builder.mul(ir.Constant(INT64, axis), columns)
             body = self.load(self.place(x, self.builder.add(row, first)))
             ways.append(self.builder.fsub(body, self.spread(self.after(place, axis))))
@@ -216,7 +202,8 @@ def _gather_moments(call: _Call) -> None:
     ways, starts = call.ways_to(cells, 4, c), [call.row(0, cell, many) for cell in cells]
     terms: dict[Index, Any] = {}
     for begin in range(0, many, LANES):
-        columns = call.transposed([call.load(call.after(start, begin)) for start in starts])
+        rows = [call.load(call.after(start, begin)) for start in starts]
+        columns = transposed(call.builder, rows)
         terms.update(zip(call.terms[begin : begin + LANES], columns, strict=True))
     moved = call.shifted(terms, ways, up=True)
     _store_folded(call, list(moved.values()), call.row(0, c, many), [1.0] * many)
@@ -229,7 +216,7 @@ def _scatter_field(call: _Call) -> None:
     start = call.row(0, c, many)
     terms = {index: call.spread(call.after(start, i)) for i, index in enumerate(call.terms)}
     moved = list(call.shifted(terms, ways, up=False).values())
-    parts = [call.transposed(moved[begin : begin + LANES]) for begin in range(0, many, LANES)]
+    parts = [transposed(builder, moved[begin : begin + LANES]) for begin in range(0, many, LANES)]
     for k in range(LANES):
         lane = ir.Constant(INT64, k)
         with builder.if_then(builder.icmp_signed("<", lane, children)):

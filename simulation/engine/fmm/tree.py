@@ -254,7 +254,7 @@ def split_wide_leaves(key, asked, strength, cells, first, last, level, child, ch
 @kernel
 def place_cells(begin, cells, first, last, child, children, x, source, centre, charge, radius):
     """Write the centre of charge and size (cells, 4), total charge, and radius of the cells
-    begin <= c < cells; those after them are done.
+    begin <= c < cells; those before them are done.
 
     ``x`` (3, N) and ``source`` (N,) in sorted order. The size is the least power of two above the
     radius. A cell without charge is centred on its bodies.

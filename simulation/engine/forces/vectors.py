@@ -141,6 +141,25 @@ class Emitter:
         ]
 
 
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Return the columns of rows of as many numbers as there are rows, a power of two.
+
+    A vector may hold several rows, one after the other: these belong to further columns' lanes.
+    """
+    lanes, rows, step = rows[0].type.count, list(rows), 1
+    while step < len(rows):
+        # Of two rows each lane with that bit and each without it.
+        low = [lanes + j - step if j & step else j for j in range(lanes)]
+        high = [lanes + j if j & step else j + step for j in range(lanes)]
+        masks = [ir.Constant(ir.VectorType(INT32, lanes), mask) for mask in (low, high)]
+        for i in range(len(rows)):
+            if not i & step:
+                pair = rows[i], rows[i + step]
+                rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+        step *= 2
+    return rows
+
+
 def align_stack(builder: Any) -> None:
     """Let what does not fit into registers lie where lines of the cache begin: a vector of 64 bytes
     that lies across two takes twice as long.
